@@ -1,0 +1,132 @@
+//! `[listeners.NAME]`: one port that serves clients.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::admin::{ADDRESS_HINT, Ports, address};
+use crate::config::error::Found;
+use crate::config::file::{Table, Value};
+use crate::config::{Listener, ListenerLimits, ListenerTimeouts, Network, keys};
+
+/// All listeners; there must be one.
+pub(super) fn listeners(root: &Table<'_>, ports: &mut Ports) -> Option<BTreeMap<String, Listener>> {
+    let tables = root.named("listeners", &keys::LISTENER)?;
+    if tables.is_empty() {
+        let found = Found::at(&root.at, "no listener: nothing would be served");
+        root.context.refuse(found.hint("add [listeners.web] with bind = \"0.0.0.0:8080\""));
+        return None;
+    }
+    let mut all = BTreeMap::new();
+    for (name, table) in tables {
+        let bind = bind(&table, ports, &name);
+        if let Some(value) = table.get("protocols") {
+            protocols(&value);
+        }
+        let trusted_proxies = table.read("trusted_proxies", networks).unwrap_or_default();
+        let (limits, timeouts) = (limits(&table), timeouts(&table));
+        if let Some(bind) = bind {
+            all.insert(name, Listener { bind, trusted_proxies, limits, timeouts });
+        }
+    }
+    Some(all)
+}
+
+fn bind(table: &Table<'_>, ports: &mut Ports, name: &str) -> Option<SocketAddr> {
+    let value = table.require("bind", "add bind = \"0.0.0.0:8080\"")?;
+    let text = value.text_or(ADDRESS_HINT)?;
+    if text.starts_with("fd:") {
+        return value.not_yet("fd:");
+    }
+    let address = value.parsed(address)?;
+    ports.take(table, &value.at, address, format!("[listeners.{name}]"));
+    Some(address)
+}
+
+fn protocols(value: &Value<'_>) {
+    let list = value.filled_list("write [\"http/1.1\"]").unwrap_or_default();
+    for value in list {
+        value.choice(&[("http/1.1", ())], &["h2"]);
+    }
+}
+
+fn networks(value: &Value<'_>) -> Option<Vec<Network>> {
+    let list = value.list()?;
+    let networks = list.iter().filter_map(|value| {
+        let network = value.parsed(str::parse::<Network>)?;
+        if network.prefix == 0 {
+            let found = Found::at(&value.at, "everybody may claim any client address");
+            value.context.warn(found.hint("name only the networks of your own proxies"));
+        }
+        Some(network)
+    });
+    Some(networks.collect())
+}
+
+fn limits(listener: &Table<'_>) -> ListenerLimits {
+    let default = ListenerLimits::default();
+    let Some(table) = listener.table("limits", &keys::LISTENER_LIMITS) else { return default };
+    let count = |key, range| table.read(key, |value| value.integer(range)).and_then(narrow);
+    let bytes = |key, range| table.read(key, |value| value.size(range)).and_then(narrow);
+    let header_bytes = bytes("header_bytes", 1 << 10..=1 << 24).unwrap_or(default.header_bytes);
+    let target_bytes = bytes("target_bytes", 1 << 6..=1 << 24);
+    if let (Some(target), Some(value)) = (target_bytes, table.get("target_bytes"))
+        && target > header_bytes
+    {
+        value
+            .refuse::<()>("`target_bytes` must not exceed `header_bytes`, which counts the target");
+    }
+    ListenerLimits {
+        connections: count("connections", 1..=10_000_000).unwrap_or(default.connections),
+        connections_per_ip: count("connections_per_ip", 1..=10_000_000)
+            .unwrap_or(default.connections_per_ip),
+        headers: count("headers", 1..=10_000).unwrap_or(default.headers),
+        header_bytes,
+        target_bytes: target_bytes.unwrap_or_else(|| default.target_bytes.min(header_bytes)),
+        body_bytes: table
+            .read("body_bytes", |value| value.size(0..=1 << 50))
+            .unwrap_or(default.body_bytes),
+    }
+}
+
+fn narrow(number: u64) -> Option<usize> {
+    usize::try_from(number).ok()
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_ip: 1_000,
+            headers: 100,
+            header_bytes: 32 << 10,
+            target_bytes: 8 << 10,
+            body_bytes: 10 << 20,
+        }
+    }
+}
+
+fn timeouts(listener: &Table<'_>) -> ListenerTimeouts {
+    let default = ListenerTimeouts::default();
+    let Some(table) = listener.table("timeouts", &keys::LISTENER_TIMEOUTS) else { return default };
+    let timeout = |key, default| table.read(key, |value| value.duration(false)).unwrap_or(default);
+    ListenerTimeouts {
+        first_byte: timeout("first_byte", default.first_byte),
+        head: timeout("head", default.head),
+        body_idle: timeout("body_idle", default.body_idle),
+        idle: timeout("idle", default.idle),
+        stream_idle: timeout("stream_idle", default.stream_idle),
+    }
+}
+
+impl Default for ListenerTimeouts {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            stream_idle: Duration::from_secs(5 * 60),
+        }
+    }
+}

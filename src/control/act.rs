@@ -1,0 +1,253 @@
+//! What an operator asks for, checked and done.
+
+use super::command::{Action, Asker, Deploy, Refusal};
+use super::decide::decision;
+use super::live::{LivePool, Rollout, millis, record};
+use super::service::Cause;
+use super::Control;
+use crate::clock;
+use crate::config::Target;
+use crate::rollout::plan::{Plan, check_steps, default_steps};
+use crate::rollout::{End, Event, State};
+use crate::split::Weight;
+
+impl Control {
+    /// Does `action`, or refuses it and changes nothing.
+    pub(super) fn act(&mut self, name: &str, action: Action, asker: Asker) -> Result<(), Refusal> {
+        let service = &self.services[name];
+        if let Some(seen) = asker.if_generation
+            && seen != service.generation
+        {
+            return Err(Refusal::Stale(format!(
+                "service `{name}` is at generation {}, not {seen}: look again before you change it",
+                service.generation
+            )));
+        }
+        let cause = |reason: &str, words: String| Cause {
+            reason: reason.to_owned(),
+            words,
+            actor: asker.actor.clone(),
+            why: asker.why.clone(),
+            evidence: None,
+        };
+        let event = match action {
+            Action::Weight(weight) => {
+                return self.set_weight(name, weight, &cause("operator", format!("set to {weight}")));
+            }
+            Action::Deploy(deploy) => {
+                let words = format!("version {}", deploy.version);
+                return self.deploy(name, deploy, cause("operator", words));
+            }
+            Action::Retry => return self.retry(name),
+            Action::Drain { pool, endpoint, out } => {
+                return self.drain_endpoint(name, &pool, endpoint, out);
+            }
+            Action::Promote { full: false } => Event::Promote,
+            Action::Promote { full: true } => Event::PromoteFull,
+            Action::Pause => Event::Pause,
+            Action::Resume => Event::Resume,
+            Action::Abort if !service.live.state().is_running() && !service.live.weight.is_zero() => {
+                let cause = cause("operator", "abort by an operator".into());
+                return self.set_weight(name, Weight::ZERO, &cause);
+            }
+            // Nobody is on the canary, which is what was asked for.
+            Action::Abort if service.live.state() == State::Idle => return Ok(()),
+            Action::Abort => Event::Abort,
+            Action::Undo => Event::Undo,
+        };
+        let state = service.live.state();
+        let undone = event == Event::Undo && state == State::Ended(End::Promoted);
+        if undone && service.live.previous.is_none() {
+            let why = format!("service `{name}`: the previous pool is no longer kept, so there is nothing to undo; deploy the old version instead");
+            return Err(Refusal::Conflict(why));
+        }
+        if undone {
+            self.check_alive(name)?;
+        }
+        let words = format!("{event:?} by an operator").to_lowercase();
+        self.apply(name, event, cause("operator", words)).map_err(|_| {
+            Refusal::Conflict(format!("service `{name}`: {}", impossible(event, state)))
+        })
+    }
+
+    /// Going back to a pool that is dead would be worse than staying.
+    fn check_alive(&mut self, name: &str) -> Result<(), Refusal> {
+        let service = &self.services[name];
+        let Some(previous) = service.live.previous.clone() else { return Ok(()) };
+        let pool = self.publisher.pool(service, &previous);
+        if pool.is_some_and(|pool| pool.endpoints.iter().any(|e| e.is_available())) {
+            return Ok(());
+        }
+        Err(Refusal::Conflict(format!(
+            "service `{name}`: no endpoint of pool `{previous}` is healthy; start it, then undo"
+        )))
+    }
+
+    fn set_weight(&mut self, name: &str, weight: Weight, cause: &Cause) -> Result<(), Refusal> {
+        let Some(service) = self.services.get_mut(name) else { return Ok(()) };
+        if service.live.state().is_running() {
+            return Err(Refusal::Conflict(format!(
+                "service `{name}`: a rollout runs and sets the share itself; use promote, pause or abort"
+            )));
+        }
+        if service.live.canary.is_none() && !weight.is_zero() {
+            return Err(Refusal::Conflict(format!("service `{name}` has no canary pool")));
+        }
+        if service.live.weight == weight {
+            return Ok(());
+        }
+        service.live.weight = weight;
+        // Another share is another comparison.
+        service.live.watch = None;
+        let decision = decision("weight", weight, cause);
+        tracing::info!(service = name, %weight, actor = cause.actor, "weight set by hand");
+        record(&mut service.live.by_hand, decision.clone());
+        self.publisher.publish(service);
+        self.report.decided(name, &decision);
+        self.persist(name);
+        Ok(())
+    }
+
+    fn deploy(&mut self, name: &str, deploy: Deploy, cause: Cause) -> Result<(), Refusal> {
+        let Some(service) = self.services.get_mut(name) else { return Ok(()) };
+        let live = &service.live;
+        let id = deploy.id.clone().unwrap_or_else(|| deploy.version.clone());
+        for (what, text) in [("version", &deploy.version), ("id", &id)] {
+            if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
+                return Err(Refusal::Invalid(format!("`{what}` must have 1 to 128 printable characters")));
+            }
+        }
+        if live.state().is_running() {
+            let running = live.rollout.as_ref().map_or("", |rollout| rollout.id.as_str());
+            return Err(Refusal::Conflict(format!(
+                "service `{name}`: release `{running}` is being rolled out; wait for its end or abort it"
+            )));
+        }
+        if live.rejected.contains(&id) {
+            return Err(Refusal::Conflict(format!(
+                "service `{name}`: release `{id}` was rolled back; deploy it under another id, or allow it again with retry"
+            )));
+        }
+        let Some(pool) = live.canary.clone() else {
+            return Err(Refusal::Conflict(format!(
+                "service `{name}` has no second pool to release to; add one and name it `canary`"
+            )));
+        };
+        if live.targets(&pool, &service.config).is_empty() && deploy.endpoints.is_none() {
+            return Err(Refusal::Invalid(format!("pool `{pool}` has no endpoint: name them in the deploy")));
+        }
+        if deploy.endpoints.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Refusal::Invalid("`endpoints` is empty".into()));
+        }
+        let plan = plan(&service.config.rollout.plan, &deploy)?;
+        let live = &mut service.live;
+        live.archive();
+        let known = live.pools.entry(pool.clone()).or_insert_with(LivePool::default);
+        known.version = Some(deploy.version.clone());
+        known.release = Some(id.clone());
+        if let Some(endpoints) = deploy.endpoints {
+            known.endpoints = Some(endpoints);
+        }
+        live.previous = None;
+        live.retire_at_ms = None;
+        live.weight = Weight::ZERO;
+        live.watch = None;
+        live.rollout = Some(Rollout {
+            id,
+            version: deploy.version,
+            pool,
+            plan,
+            state: State::Idle,
+            started_ms: millis(clock::unix()),
+            ended_ms: None,
+            canary_requests: 0,
+            canary_errors: 0,
+            decisions: Vec::new(),
+            judge: None,
+        });
+        service.verdict = None;
+        self.apply(name, Event::Deploy, cause).map_err(|refused| Refusal::Conflict(refused.to_string()))
+    }
+
+    fn retry(&mut self, name: &str) -> Result<(), Refusal> {
+        let Some(service) = self.services.get_mut(name) else { return Ok(()) };
+        let last = service.live.rollout.as_ref().map(|rollout| rollout.id.clone());
+        let Some(id) = last.filter(|id| service.live.rejected.contains(id)) else {
+            return Err(Refusal::Conflict(format!("service `{name}`: the last release was not rejected")));
+        };
+        service.live.rejected.retain(|known| *known != id);
+        self.persist(name);
+        Ok(())
+    }
+
+    fn drain_endpoint(
+        &mut self,
+        name: &str,
+        pool: &str,
+        endpoint: Target,
+        out: bool,
+    ) -> Result<(), Refusal> {
+        let Some(service) = self.services.get_mut(name) else { return Ok(()) };
+        if !service.config.pools.contains_key(pool) {
+            return Err(Refusal::NotFound(format!("service `{name}` has no pool `{pool}`")));
+        }
+        if !service.live.targets(pool, &service.config).contains(&endpoint) {
+            return Err(Refusal::NotFound(format!("pool `{pool}` has no endpoint `{endpoint}`")));
+        }
+        let drained = &mut service.live.pools.entry(pool.to_owned()).or_default().drained;
+        if out {
+            drained.insert(endpoint);
+        } else {
+            drained.remove(&endpoint);
+        }
+        self.publisher.publish(service);
+        self.persist(name);
+        Ok(())
+    }
+
+    /// Writes the state of service `name` without waiting for it.
+    fn persist(&mut self, name: &str) {
+        if let Some(service) = self.services.get_mut(name) {
+            service.token = super::decide::persist(&self.jobs, &mut self.tokens, service);
+        }
+    }
+}
+
+/// The plan of a deploy: the file's, with what the deploy says instead.
+fn plan(file: &Plan, deploy: &Deploy) -> Result<Plan, Refusal> {
+    let mut plan = file.clone();
+    if let Some(strategy) = deploy.strategy
+        && strategy != plan.strategy
+    {
+        plan.strategy = strategy;
+        plan.steps = default_steps(strategy);
+    }
+    if let Some(steps) = &deploy.steps {
+        plan.steps = steps.iter().map(super::command::DeployStep::step).collect();
+        check_steps(&plan.steps).map_err(|bad| {
+            let which = bad.step.map_or(String::new(), |step| format!("step {}: ", step + 1));
+            Refusal::Invalid(format!("`steps`: {which}{}", bad.message))
+        })?;
+    }
+    Ok(plan)
+}
+
+fn impossible(event: Event, state: State) -> String {
+    let what = match event {
+        Event::Promote | Event::PromoteFull => "promote",
+        Event::Pause => "pause",
+        Event::Resume => "resume",
+        Event::Abort => "abort",
+        _ => "undo",
+    };
+    match state {
+        State::Idle => format!("cannot {what}: there is no rollout"),
+        State::Running { moving: Some(_), .. } => {
+            format!("cannot {what} while the next stage is being written; ask again")
+        }
+        State::Running { stage: crate::rollout::Stage::Gate, .. } if what == "promote" => {
+            "cannot promote: no release skips its gates".into()
+        }
+        state => format!("cannot {what}: the rollout is in state {}", state.name()),
+    }
+}

@@ -1,0 +1,266 @@
+//! Carries out what the state machine says, in its order, and keeps the record.
+
+use std::time::Duration;
+
+use super::live::{Decision, millis, record};
+use super::service::{Cause, Service};
+use super::store::{Durability, Intent};
+use super::writer::{Job, Stored};
+use super::{Control, SAVE_EVERY};
+use crate::clock;
+use crate::rollout::{self, Effect, End, Event, Refused, Stage, State};
+use crate::split::{Salt, Weight};
+
+impl Control {
+    /// Lets `event` happen to service `name`. Events that no longer apply are dropped: the state
+    /// they were meant for is gone.
+    pub(super) fn decide(&mut self, name: &str, event: Event, cause: Cause) {
+        if let Err(Refused) = self.apply(name, event, cause) {
+            tracing::debug!(service = name, ?event, "does not apply any more");
+        }
+    }
+
+    /// Lets `event` happen to service `name`.
+    ///
+    /// # Errors
+    /// When it does not apply; nothing was changed then.
+    pub(super) fn apply(&mut self, name: &str, event: Event, cause: Cause) -> Result<(), Refused> {
+        let service = self.services.get_mut(name).ok_or(Refused)?;
+        if event == Event::Fail && !service.live.state().is_running() {
+            self.leave_by_hand(name, cause);
+            return Ok(());
+        }
+        let rollout = service.live.rollout.as_mut().ok_or(Refused)?;
+        let before = rollout.state;
+        let (after, effects) = rollout::next(before, event, &rollout.plan)?;
+        rollout.state = after;
+        let cause = match (event, before, after) {
+            // What is recorded of a move is why it was made, once it is made.
+            (Event::Stored, ..) => std::mem::take(&mut service.moving_for),
+            (_, _, State::Running { moving: Some(_), .. }) => {
+                service.moving_for = cause;
+                return self.carry_out(name, effects, &Cause::default());
+            }
+            _ => cause,
+        };
+        if before != after || event == Event::Deploy {
+            self.note(name, event, after, &cause);
+        }
+        self.carry_out(name, effects, &cause)
+    }
+
+    fn carry_out(&mut self, name: &str, effects: &[Effect], cause: &Cause) -> Result<(), Refused> {
+        let service = self.services.get_mut(name).ok_or(Refused)?;
+        for effect in effects {
+            match effect {
+                Effect::Renew => {
+                    service.live.salt = Salt(rand::random());
+                    if let Some(canary) = service.live.canary.clone()
+                        && let Some(pool) = self.publisher.pool(service, &canary)
+                    {
+                        pool.endpoints.iter().for_each(|endpoint| endpoint.renew());
+                    }
+                }
+                Effect::Intent => {
+                    let rollout = service.live.rollout.as_ref();
+                    let intent = Intent {
+                        rollout: rollout.map(|rollout| rollout.id.clone()),
+                        started_ms: rollout.map_or(0, |rollout| rollout.started_ms),
+                        decision: decision("rolled_back", Weight::ZERO, cause),
+                    };
+                    // Without it a kill -9 in the next milliseconds would bring the canary back;
+                    // that is no reason to leave it up now.
+                    if let Err(error) = self.store.write_intent(name, &intent) {
+                        tracing::error!(service = name, %error, "cannot write the intent");
+                    }
+                }
+                Effect::Swap => swap(service),
+                Effect::Publish => self.publisher.publish(service),
+                Effect::Persist => service.token = persist(&self.jobs, &mut self.tokens, service),
+                Effect::Observe => service.observe_anew(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back a share that was set by hand.
+    fn leave_by_hand(&mut self, name: &str, cause: Cause) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        if service.live.weight.is_zero() {
+            return;
+        }
+        service.live.weight = Weight::ZERO;
+        service.live.watch = None;
+        let decision = decision("rolled_back", Weight::ZERO, &cause);
+        tracing::error!(service = name, reason = cause.reason, words = cause.words, "rolled back: the share set by hand is 0% again");
+        record(&mut service.live.by_hand, decision.clone());
+        self.report.decided(name, &decision);
+        let intent = Intent { rollout: None, started_ms: 0, decision };
+        if let Err(error) = self.store.write_intent(name, &intent) {
+            tracing::error!(service = name, %error, "cannot write the intent");
+        }
+        self.publisher.publish(service);
+        service.token = persist(&self.jobs, &mut self.tokens, service);
+    }
+
+    /// Keeps the record of a decision, and says it.
+    fn note(&mut self, name: &str, event: Event, after: State, cause: &Cause) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        let weight = service.live.share();
+        let Some(rollout) = &mut service.live.rollout else { return };
+        let decision = decision(decision_name(event, after), weight, cause);
+        let (what, release) = (&decision.decision, &rollout.id);
+        if matches!(after, State::Ended(End::RolledBack | End::GateFailed | End::Undone)) {
+            tracing::error!(service = name, release, reason = cause.reason, words = cause.words, "{what}");
+        } else {
+            tracing::info!(service = name, release, %weight, reason = cause.reason, words = cause.words, "{what}");
+        }
+        record(&mut rollout.decisions, decision.clone());
+        if let State::Ended(end) = after {
+            rollout.ended_ms = Some(decision.at_ms);
+            let rejected = matches!(event, Event::Fail | Event::Undo | Event::Deadline);
+            let (id, retire_after) = (rollout.id.clone(), rollout.plan.retire_after);
+            if rejected {
+                service.live.reject(&id);
+            }
+            if end == End::Promoted {
+                service.live.retire_at_ms = Some(decision.at_ms + millis(retire_after));
+            }
+            service.live.weight = Weight::ZERO;
+        }
+        self.report.decided(name, &decision);
+    }
+
+    /// A state is on disk, or is not.
+    pub(super) fn stored(&mut self, stored: Stored) {
+        let Some(service) = self.services.get_mut(&stored.service) else { return };
+        if let Err(error) = stored.result {
+            tracing::error!(service = stored.service, %error, "cannot write the state; trying again");
+            service.unsaved = true;
+            return;
+        }
+        let waits = matches!(service.live.state(), State::Running { moving: Some(_), .. });
+        if waits && stored.token == service.token {
+            self.decide(&stored.service, Event::Stored, Cause::default());
+        }
+    }
+
+    /// Writes again what could not be written, and now and then what the judge has seen.
+    pub(super) fn save_what_is_due(&mut self, dt: Duration) {
+        for service in self.services.values_mut() {
+            let judging = service.live.watch.is_some() || service.live.state().is_running();
+            if !judging && !service.unsaved {
+                continue;
+            }
+            service.unsaved_for += dt;
+            if service.unsaved_for < SAVE_EVERY {
+                continue;
+            }
+            service.unsaved_for = Duration::ZERO;
+            if std::mem::take(&mut service.unsaved) {
+                service.token = persist(&self.jobs, &mut self.tokens, service);
+            } else {
+                // A lost one costs two seconds of evidence, so it need not be flushed.
+                save(&self.jobs, service, Durability::Process, 0);
+            }
+        }
+    }
+
+    /// Writes every judge's state before the process ends.
+    pub(super) fn save_all(&mut self) {
+        for (name, service) in &self.services {
+            let json = serde_json::to_vec(&service.live).unwrap_or_default();
+            let judging = service.live.watch.is_some() || service.live.state().is_running();
+            if judging && let Err(error) = self.store.save(name, &json, Durability::Disk) {
+                tracing::error!(service = name, %error, "cannot write the state");
+            }
+        }
+    }
+
+    /// Lets previous pools go whose time has come.
+    pub(super) fn retire(&mut self) {
+        let now = millis(clock::unix());
+        for (name, service) in &mut self.services {
+            if service.live.retire_at_ms.is_none_or(|at| now < at) {
+                continue;
+            }
+            service.live.retire_at_ms = None;
+            let previous = service.live.previous.take();
+            tracing::info!(service = name, previous, "the previous pool is no longer kept for undo");
+            service.token = persist(&self.jobs, &mut self.tokens, service);
+        }
+    }
+}
+
+/// Sends the state to the disk and returns the token that the answer brings.
+pub(super) fn persist(
+    jobs: &tokio::sync::mpsc::Sender<Job>,
+    tokens: &mut u64,
+    service: &mut Service,
+) -> u64 {
+    *tokens += 1;
+    if !save(jobs, service, Durability::Disk, *tokens) {
+        service.unsaved = true;
+    }
+    *tokens
+}
+
+fn save(
+    jobs: &tokio::sync::mpsc::Sender<Job>,
+    service: &Service,
+    durability: Durability,
+    token: u64,
+) -> bool {
+    let json = match serde_json::to_vec(&service.live) {
+        Ok(json) => json,
+        Err(error) => {
+            tracing::error!(service = service.config.name, %error, "cannot write the state");
+            return false;
+        }
+    };
+    let job = Job {
+        service: service.config.name.clone(),
+        json,
+        durability,
+        clears_intent: durability == Durability::Disk && service.live.share().is_zero(),
+        token,
+    };
+    jobs.try_send(job).is_ok()
+}
+
+fn swap(service: &mut Service) {
+    let was_stable = service.live.stable.clone();
+    service.live.swap();
+    // Going forward the old pool is kept warm; going back there is nothing left to go back to.
+    let promoted = service.live.state() == State::Ended(End::Promoted);
+    service.live.previous = promoted.then_some(was_stable);
+    if !promoted {
+        service.live.retire_at_ms = None;
+    }
+}
+
+pub(super) fn decision(name: &str, weight: Weight, cause: &Cause) -> Decision {
+    Decision {
+        at_ms: millis(clock::unix()),
+        decision: name.to_owned(),
+        weight,
+        reason: cause.reason.clone(),
+        words: cause.words.clone(),
+        actor: cause.actor.clone(),
+        why: cause.why.clone(),
+        evidence: cause.evidence.clone(),
+    }
+}
+
+const fn decision_name(event: Event, after: State) -> &'static str {
+    match (event, after) {
+        (Event::Deploy, _) => "deploy",
+        (Event::Pause, _) => "paused",
+        (Event::Resume, _) => "resumed",
+        (Event::Restarted | Event::Rebooted, _) => "restarted",
+        (_, State::Running { stage: Stage::Approval(_), .. }) => "approval",
+        (_, State::Running { stage: Stage::Guard, .. }) => "guard",
+        (_, State::Running { .. }) => "step",
+        (_, state) => state.name(),
+    }
+}

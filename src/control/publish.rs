@@ -1,0 +1,127 @@
+//! Makes tables of services and publishes them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::service::{Pools, Service};
+use crate::measure::SlotId;
+use crate::split::Split;
+use crate::table::{self, Cell, Matcher, Side, Table};
+use crate::upstream::Pool;
+use crate::upstream::registry::{PoolKey, Registry};
+
+/// Owns the one cell, and everything that a table is made of.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    cell: Cell,
+    pub(super) registry: Registry,
+    slots: HashMap<PoolKey, SlotId>,
+    /// Whose slot is whose, by the slot's number.
+    pub(super) owners: Vec<PoolKey>,
+    matcher: Arc<Matcher>,
+    services: Vec<Arc<table::Service>>,
+    pub(super) generation: u64,
+}
+
+impl Publisher {
+    pub(super) fn new(cell: Cell, registry: Registry) -> Self {
+        Self {
+            cell,
+            registry,
+            slots: HashMap::new(),
+            owners: Vec::new(),
+            matcher: Arc::default(),
+            services: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    /// The pools of `service` as they should be now.
+    pub(super) fn pools(&mut self, service: &Service) -> Option<Pools> {
+        let stable = self.pool(service, &service.live.stable)?;
+        let canary = service.live.canary.as_ref().and_then(|name| self.pool(service, name));
+        Some(Pools { stable, canary })
+    }
+
+    /// Pool `name` of `service` as it should be now.
+    pub(super) fn pool(&mut self, service: &Service, name: &str) -> Option<Arc<Pool>> {
+        let config = service.config.pools.get(name)?;
+        let key = (service.config.name.clone(), name.to_owned());
+        let pool = self.registry.ensure(&key, config, service.live.targets(name, &service.config));
+        let drained = service.live.pools.get(name).map(|live| &live.drained);
+        for endpoint in &pool.endpoints {
+            endpoint.set_drained(drained.is_some_and(|drained| drained.contains(&endpoint.target)));
+        }
+        Some(pool)
+    }
+
+    /// Publishes all of `services` anew, with what they match.
+    pub(super) fn publish_all(&mut self, services: &mut BTreeMap<String, Service>) {
+        self.registry.retain(|(service, pool)| {
+            services.get(service).is_some_and(|service| service.config.pools.contains_key(pool))
+        });
+        self.generation += 1;
+        let mut all = Vec::with_capacity(services.len());
+        for service in services.values_mut() {
+            service.generation = self.generation;
+            all.extend(self.service(service).map(Arc::new));
+        }
+        // The matcher numbers services as the table does.
+        let listed = all.iter().filter_map(|service| services.get(&service.name));
+        self.matcher = Arc::new(Matcher::new(listed.map(|service| &service.config)));
+        self.services = all;
+        self.swap();
+    }
+
+    /// Publishes `service` anew; the others stay as they are.
+    pub(super) fn publish(&mut self, service: &mut Service) {
+        let Some(new) = self.service(service).map(Arc::new) else { return };
+        self.generation += 1;
+        service.generation = self.generation;
+        if let Ok(at) = self.services.binary_search_by(|known| known.name.cmp(&new.name)) {
+            self.services[at] = new;
+        }
+        self.swap();
+    }
+
+    fn swap(&self) {
+        self.cell.publish(Arc::new(Table {
+            generation: self.generation,
+            services: self.services.clone(),
+            matcher: Arc::clone(&self.matcher),
+        }));
+    }
+
+    fn service(&mut self, service: &Service) -> Option<table::Service> {
+        let Pools { stable, canary } = self.pools(service)?;
+        let name = service.config.name.clone();
+        let mut side = |pool: Arc<Pool>| {
+            let slot = self.slot((name.clone(), pool.name.clone()))?;
+            Some(Side { pool, slot })
+        };
+        let (stable, canary) = (side(stable), canary.and_then(&mut side));
+        let Some(stable) = stable else {
+            tracing::error!(service = name, "more pools than can be measured");
+            return None;
+        };
+        Some(table::Service {
+            split: Split { weight: service.live.share(), salt: service.live.salt },
+            sticky: service.config.sticky.clone(),
+            issuer: service.issuer.clone(),
+            force: service.config.force.clone(),
+            stable,
+            canary,
+            name,
+        })
+    }
+
+    fn slot(&mut self, key: PoolKey) -> Option<SlotId> {
+        if let Some(slot) = self.slots.get(&key) {
+            return Some(*slot);
+        }
+        let slot = SlotId::new(self.owners.len())?;
+        self.owners.push(key.clone());
+        self.slots.insert(key, slot);
+        Some(slot)
+    }
+}

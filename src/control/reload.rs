@@ -1,0 +1,207 @@
+//! What a new file means for the state of a running service. Pure, and three-way: a value of the
+//! file is applied when *the file's* value changed since it was last applied, so a live weight is
+//! never reset because somebody touched another line.
+
+use std::collections::BTreeMap;
+
+use super::live::{Applied, Live};
+use crate::config::{self, Config};
+use crate::split::Salt;
+
+/// Merges `live` with what `service` says now.
+///
+/// # Errors
+/// When the file lacks the pool that is stable now, or changes the pools of a running rollout.
+pub(super) fn merge(live: &Live, service: &config::Service) -> Result<Live, String> {
+    let name = &service.name;
+    let known = || service.pools.keys().cloned().collect::<Vec<_>>().join(", ");
+    let mut merged = live.clone();
+    let now = Applied::of(service);
+    let before = &live.applied;
+    let running = live.state().is_running();
+    if now.stable != before.stable || now.canary != before.canary {
+        if running {
+            return Err(format!(
+                "services.{name}: the file changes `stable` or `canary` while a rollout runs; wait for its end or abort it"
+            ));
+        }
+        merged.stable.clone_from(&now.stable);
+        merged.canary.clone_from(&now.canary);
+        merged.previous = None;
+    }
+    if !service.pools.contains_key(&merged.stable) {
+        return Err(format!(
+            "services.{name}: pool `{}` is stable now and the file has no such pool (it has {}); add it, or release to one that it has first",
+            merged.stable,
+            known()
+        ));
+    }
+    if let Some(canary) = &merged.canary
+        && !service.pools.contains_key(canary)
+    {
+        if running {
+            return Err(format!(
+                "services.{name}: pool `{canary}` is the canary of a running rollout and the file has no such pool"
+            ));
+        }
+        merged.canary = now.canary.clone().filter(|canary| *canary != merged.stable);
+        merged.previous = None;
+    }
+    if merged.canary.is_none() && !running {
+        merged.weight = crate::split::Weight::ZERO;
+    } else if now.weight != before.weight && !running {
+        merged.weight = now.weight;
+        merged.watch = None;
+    }
+    for (pool, endpoints) in &now.endpoints {
+        if before.endpoints.get(pool) != Some(endpoints)
+            && let Some(live) = merged.pools.get_mut(pool)
+        {
+            live.endpoints = None;
+        }
+    }
+    merged.pools.retain(|pool, _| service.pools.contains_key(pool));
+    merged.applied = now;
+    Ok(merged)
+}
+
+/// Merges all services of `config`, and returns every problem at once.
+pub(super) fn merge_all(
+    known: &BTreeMap<String, Live>,
+    config: &Config,
+    boot: &str,
+    mut salt: impl FnMut() -> Salt,
+) -> Result<BTreeMap<String, Live>, Vec<String>> {
+    let mut merged = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, service) in &config.services {
+        match known.get(name).map(|live| merge(live, service)) {
+            None => {
+                merged.insert(name.clone(), Live::of_file(service, boot, salt()));
+            }
+            Some(Ok(live)) => {
+                merged.insert(name.clone(), live);
+            }
+            Some(Err(problem)) => problems.push(problem),
+        }
+    }
+    for (name, live) in known {
+        if live.state().is_running() && !config.services.contains_key(name) {
+            problems.push(format!("services.{name}: a rollout runs and the file has no such service"));
+        }
+    }
+    if problems.is_empty() { Ok(merged) } else { Err(problems) }
+}
+
+/// Says which changes take effect only after a restart.
+pub(super) fn needs_restart(before: &Config, after: &Config) -> Vec<String> {
+    let sections = [
+        ("listeners", before.listeners != after.listeners),
+        ("admin", before.admin != after.admin),
+        ("state", before.state != after.state),
+        ("workers", before.workers != after.workers),
+    ];
+    let changed = sections.into_iter().filter(|section| section.1);
+    changed.map(|(name, _)| format!("[{name}] changed: it takes effect after a restart")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::rollout::plan::{Plan, Strategy};
+    use crate::rollout::{Stage, State};
+    use crate::split::Weight;
+
+    fn service(keys: &str, pools: &[(&str, u16)]) -> config::Service {
+        let mut text =
+            format!("version = 1\n[listeners.web]\nbind = \"127.0.0.1:0\"\n[services.s]\n{keys}\n");
+        for (pool, port) in pools {
+            text += &format!("[services.s.pools.{pool}]\nendpoints = [\"127.0.0.1:{port}\"]\n");
+        }
+        let config = Config::parse(&text, Path::new("proxy.toml"), &BTreeMap::new());
+        config.unwrap_or_else(|e| panic!("{e}")).services.remove("s").unwrap()
+    }
+
+    const BOTH: &str = "stable = \"blue\"\ncanary = \"green\"";
+    const POOLS: [(&str, u16); 2] = [("blue", 1), ("green", 2)];
+
+    fn live(keys: &str) -> Live {
+        Live::of_file(&service(keys, &POOLS), "boot", Salt(1))
+    }
+
+    fn running(mut live: Live) -> Live {
+        live.rollout = Some(super::super::live::Rollout {
+            id: "v2".into(),
+            version: "v2".into(),
+            pool: "green".into(),
+            plan: Plan::default_of(Strategy::Canary),
+            state: State::Running { stage: Stage::Step(0), moving: None, paused: false },
+            started_ms: 0,
+            ended_ms: None,
+            canary_errors: 0,
+            canary_requests: 0,
+            decisions: Vec::new(),
+            judge: None,
+        });
+        live
+    }
+
+    #[test]
+    fn a_live_weight_survives_a_touch_of_another_line() {
+        let mut live = live(BOTH);
+        live.weight = "5%".parse().unwrap();
+        let same = merge(&live, &service(&format!("{BOTH}\nsticky = [\"ip\"]"), &POOLS)).unwrap();
+        assert_eq!(same.weight.to_string(), "5%");
+        let file_changed = service(&format!("{BOTH}\nweight = \"7%\""), &POOLS);
+        assert_eq!(merge(&live, &file_changed).unwrap().weight.to_string(), "7%");
+    }
+
+    #[test]
+    fn roles_that_a_release_moved_stay_moved() {
+        let mut live = live(BOTH);
+        live.swap();
+        let merged = merge(&live, &service(BOTH, &POOLS)).unwrap();
+        assert_eq!((merged.stable.as_str(), merged.canary.as_deref()), ("green", Some("blue")));
+    }
+
+    #[test]
+    fn a_file_without_the_live_stable_pool_is_refused() {
+        let mut live = live(BOTH);
+        live.swap();
+        let problem = merge(&live, &service("stable = \"blue\"", &POOLS[..1]));
+        // The canary went too, so the file's roles changed and blue is stable by its word.
+        assert_eq!(problem.unwrap().stable, "blue");
+        live.applied.canary = None;
+        let problem = merge(&live, &service("stable = \"blue\"", &POOLS[..1])).unwrap_err();
+        assert!(problem.contains("pool `green` is stable now"), "{problem}");
+    }
+
+    #[test]
+    fn the_pools_of_a_running_rollout_are_not_changed() {
+        let live = running(live(BOTH));
+        let turned = service("stable = \"green\"\ncanary = \"blue\"", &POOLS);
+        assert!(merge(&live, &turned).unwrap_err().contains("while a rollout runs"));
+        let moved = service(BOTH, &[("blue", 1), ("green", 9)]);
+        assert!(merge(&live, &moved).is_ok(), "new endpoints are taken");
+    }
+
+    #[test]
+    fn endpoints_of_a_deploy_stay_until_the_file_says_otherwise() {
+        let mut live = live(BOTH);
+        let given = Some(vec!["127.0.0.1:7".parse().unwrap()]);
+        live.pools.entry("green".into()).or_default().endpoints = given.clone();
+        assert_eq!(merge(&live, &service(BOTH, &POOLS)).unwrap().pools["green"].endpoints, given);
+        let moved = service(BOTH, &[("blue", 1), ("green", 9)]);
+        assert_eq!(merge(&live, &moved).unwrap().pools["green"].endpoints, None);
+    }
+
+    #[test]
+    fn no_canary_means_no_share() {
+        let mut live = live(&format!("{BOTH}\nweight = \"5%\""));
+        live.weight = "5%".parse().unwrap();
+        let merged = merge(&live, &service("stable = \"blue\"", &POOLS[..1])).unwrap();
+        assert_eq!((merged.canary, merged.weight), (None, Weight::ZERO));
+    }
+}

@@ -1,0 +1,153 @@
+//! A service as people and programs see it: the API's answer, and what the commands print.
+
+use serde::{Deserialize, Serialize};
+
+use super::live::Decision;
+use crate::judge::Verdict;
+use crate::rollout::plan::Plan;
+use crate::rollout::{State, plan::Strategy};
+use crate::split::Weight;
+
+/// A service as it is now.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: String,
+    /// The generation of the table that last changed it; `If-Match` takes it.
+    pub generation: u64,
+    /// The state of its rollout in one word.
+    pub state: String,
+    /// Why it is in that state, in words.
+    pub reason: String,
+    /// The canary's share.
+    pub weight: ShareView,
+    /// The pool known to be good.
+    pub stable: PoolView,
+    /// The pool being tried, or the one that the next release goes to.
+    pub canary: Option<PoolView>,
+    /// The pool that `undo` goes back to.
+    pub previous: Option<String>,
+    /// The rollout that runs, or the last one.
+    pub rollout: Option<RolloutView>,
+    /// What the judge says, while it judges.
+    pub verdict: Option<Verdict>,
+    /// Ids of releases that were rolled back and are refused.
+    pub rejected: Vec<String>,
+}
+
+/// The canary's share as it should be and as it was.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct ShareView {
+    /// As it should be.
+    pub wanted: Weight,
+    /// Over the requests of the last minute, `0..=1`; none without any.
+    pub observed: Option<f64>,
+}
+
+/// A pool as it is now. Counts and quantiles are of the last minute.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PoolView {
+    /// Its name.
+    pub name: String,
+    /// The version that a deploy named.
+    pub version: Option<String>,
+    /// Its servers.
+    pub endpoints: Vec<EndpointView>,
+    /// Answers since the start of the process, by what they came to.
+    pub total: std::collections::BTreeMap<String, u64>,
+    /// First attempts.
+    pub requests: u64,
+    /// First attempts that failed.
+    pub errors: u64,
+    /// Their ratio, `0..=1`; none without requests.
+    pub error_rate: Option<f64>,
+    /// Latency quantiles in milliseconds; none without requests.
+    pub latency_ms: Option<LatencyView>,
+}
+
+/// Latency quantiles in milliseconds.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct LatencyView {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+}
+
+/// An endpoint as it is now.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct EndpointView {
+    /// What the file or the deploy calls it.
+    pub target: String,
+    /// Where it is; none while its name does not resolve.
+    pub address: Option<String>,
+    /// `up`, `down` or `unknown`.
+    pub health: String,
+    /// Whether an operator took it out.
+    pub drained: bool,
+    /// Requests that it is serving.
+    pub in_flight: u32,
+}
+
+/// A rollout as it is, or was.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct RolloutView {
+    /// The release's id.
+    pub id: String,
+    /// The release's version.
+    pub version: String,
+    /// The pool that it brings.
+    pub pool: String,
+    /// How it moves.
+    pub strategy: Strategy,
+    /// Its state in one word.
+    pub state: String,
+    /// The step, from 1; none outside of steps.
+    pub step: Option<usize>,
+    /// How many steps there are.
+    pub steps: usize,
+    /// Its plan.
+    pub plan: Plan,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// When it ended, RFC 3339.
+    pub ended: Option<String>,
+    /// First attempts on the canary, over the whole rollout.
+    pub canary_requests: u64,
+    /// Those of them that failed.
+    pub canary_errors: u64,
+    /// What was decided, oldest first.
+    pub decisions: Vec<Decision>,
+}
+
+impl RolloutView {
+    pub(super) fn of(rollout: &super::live::Rollout) -> Self {
+        use crate::rollout::Stage::{Approval, Step};
+        let step = match rollout.state {
+            State::Running { stage: Step(step) | Approval(step), .. } => Some(step + 1),
+            _ => None,
+        };
+        Self {
+            id: rollout.id.clone(),
+            version: rollout.version.clone(),
+            pool: rollout.pool.clone(),
+            strategy: rollout.plan.strategy,
+            state: rollout.state.name().to_owned(),
+            step,
+            steps: rollout.plan.steps.len(),
+            plan: rollout.plan.clone(),
+            started: time(rollout.started_ms),
+            ended: rollout.ended_ms.map(time),
+            canary_requests: rollout.canary_requests,
+            canary_errors: rollout.canary_errors,
+            decisions: rollout.decisions.clone(),
+        }
+    }
+}
+
+/// A moment in RFC 3339.
+pub(super) fn time(ms_since_epoch: u64) -> String {
+    let ms = i64::try_from(ms_since_epoch).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).map(|t| t.to_string()).unwrap_or_default()
+}

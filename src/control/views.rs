@@ -1,0 +1,245 @@
+//! Fills in what people and programs see: the API's views and the metrics.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use metrics::{Counter, Histogram};
+
+use super::live::Decision;
+use super::publish::Publisher;
+use super::service::Service;
+use super::stats::Summary;
+use super::view::{
+    EndpointView, LatencyView, PoolView, RolloutView, ServiceView, ShareView,
+};
+use crate::measure::histogram::middle_us;
+use crate::measure::{Delta, Outcome};
+use crate::rollout::{STATE_NAMES, Stage, State};
+use crate::split::Role;
+use crate::telemetry::metrics::{Metric, Metrics};
+
+/// What a service looks like now.
+pub(super) fn of(service: &Service, publisher: &Publisher) -> ServiceView {
+    let live = &service.live;
+    let state = live.state();
+    let canary = live.canary.as_ref().map(|name| pool(service, name, publisher));
+    ServiceView {
+        name: service.config.name.clone(),
+        generation: service.generation,
+        state: state.name().to_owned(),
+        reason: reason(service),
+        weight: ShareView { wanted: live.share(), observed: observed(service) },
+        stable: pool(service, &live.stable, publisher),
+        canary,
+        previous: live.previous.clone(),
+        rollout: live.rollout.as_ref().map(RolloutView::of),
+        verdict: service.verdict.clone().filter(|_| state.is_running() || live.watch.is_some()),
+        rejected: live.rejected.clone(),
+    }
+}
+
+/// Why a service is in its state, in words.
+fn reason(service: &Service) -> String {
+    let live = &service.live;
+    let verdict = || service.verdict.as_ref().map(|verdict| verdict.words.clone());
+    let last = || live.rollout.as_ref().and_then(|r| r.decisions.last()).map(|d| d.words.clone());
+    match live.state() {
+        State::Running { paused: true, .. } => "held by an operator".into(),
+        State::Running { stage: Stage::Gate, .. } => "waiting for the canary to be healthy".into(),
+        State::Running { stage: Stage::Approval(_), .. } => "waiting for `promote`".into(),
+        State::Running { .. } => verdict().unwrap_or_default(),
+        State::Idle | State::Ended(_) if !live.weight.is_zero() => {
+            verdict().unwrap_or_else(|| "share set by hand, unwatched".into())
+        }
+        State::Idle => "no release yet".into(),
+        State::Ended(_) => last().unwrap_or_default(),
+    }
+}
+
+/// The canary's share of the answers of the last minute.
+fn observed(service: &Service) -> Option<f64> {
+    let answers = |pool: &str| {
+        service.seen.get(pool).map_or(0, |seen| seen.stats.summary().answers)
+    };
+    let canary = service.live.canary.as_deref().map_or(0, answers);
+    ratio(canary, canary + answers(&service.live.stable))
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of a minute")]
+    let ratio = part as f64 / whole as f64;
+    (whole > 0).then_some(ratio)
+}
+
+fn pool(service: &Service, name: &str, publisher: &Publisher) -> PoolView {
+    let live = service.live.pools.get(name);
+    let stats = service.seen.get(name).map(|seen| &seen.stats);
+    let Summary { n, errors, quantiles_ms, .. } =
+        stats.map(super::stats::Stats::summary).unwrap_or_default();
+    let total = stats.map(|stats| stats.total).unwrap_or_default();
+    let named = Outcome::ALL.iter().zip(total).filter(|(_, count)| *count > 0);
+    let key = (service.config.name.clone(), name.to_owned());
+    let endpoints = publisher.registry.pool(&key).map(|pool| {
+        let mut views: Vec<EndpointView> = pool.endpoints.iter().map(|endpoint| EndpointView {
+            target: endpoint.target.to_string(),
+            address: Some(endpoint.address.to_string()),
+            health: endpoint.health().name().to_owned(),
+            drained: endpoint.is_drained(),
+            in_flight: endpoint.in_flight(),
+        }).collect();
+        for target in service.live.targets(name, &service.config) {
+            if !pool.endpoints.iter().any(|endpoint| endpoint.target == *target) {
+                views.push(EndpointView {
+                    target: target.to_string(),
+                    address: None,
+                    health: "unknown".into(),
+                    drained: false,
+                    in_flight: 0,
+                });
+            }
+        }
+        views
+    });
+    PoolView {
+        name: name.to_owned(),
+        version: live.and_then(|live| live.version.clone()),
+        endpoints: endpoints.unwrap_or_default(),
+        total: named.map(|(outcome, count)| (outcome.name().to_owned(), count)).collect(),
+        requests: n,
+        errors,
+        error_rate: ratio(errors, n),
+        latency_ms: quantiles_ms.map(|[p50, p90, p99, p999]| LatencyView { p50, p90, p99, p999 }),
+    }
+}
+
+/// How often gauges are brought up to date.
+const GAUGES_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps the metrics. Handles are made once for each series.
+#[derive(Debug)]
+pub(super) struct Report {
+    metrics: Metrics,
+    pools: HashMap<(String, String, Role), PoolHandles>,
+    since: Duration,
+}
+
+#[derive(Debug)]
+struct PoolHandles {
+    outcomes: [Option<Counter>; Outcome::ALL.len()],
+    duration: Histogram,
+}
+
+impl Report {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { metrics, pools: HashMap::new(), since: GAUGES_EVERY }
+    }
+
+    /// A pool did this.
+    pub(super) fn measured(&mut self, service: &Service, pool: &str, delta: &Delta) {
+        let is_canary = service.live.canary.as_deref() == Some(pool);
+        let role = if is_canary { Role::Canary } else { Role::Stable };
+        let name = service.config.name.clone();
+        let labels = [("service", name.as_str()), ("pool", pool), ("role", role.name())];
+        let metrics = &self.metrics;
+        let handles =
+            self.pools.entry((name.clone(), pool.to_owned(), role)).or_insert_with(|| PoolHandles {
+                outcomes: [const { None }; Outcome::ALL.len()],
+                duration: metrics.histogram(Metric::RequestDuration, &labels),
+            });
+        for outcome in Outcome::ALL {
+            let count = delta.outcomes[outcome.index()];
+            if count > 0 {
+                let [service, pool, role] = labels;
+                let labels = [service, pool, role, ("outcome", outcome.name())];
+                handles.outcomes[outcome.index()]
+                    .get_or_insert_with(|| metrics.counter(Metric::Requests, &labels))
+                    .increment(count);
+            }
+        }
+        for &(bucket, count) in &delta.interval.successes {
+            #[expect(clippy::cast_precision_loss, reason = "microseconds, shown in seconds")]
+            let seconds = middle_us(bucket as usize) as f64 / 1e6;
+            handles.duration.record_many(seconds, usize::try_from(count).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// A decision was taken.
+    pub(super) fn decided(&self, service: &str, decision: &Decision) {
+        let labels = [
+            ("service", service),
+            ("decision", decision.decision.as_str()),
+            ("reason", decision.reason.as_str()),
+        ];
+        self.metrics.counter(Metric::Decisions, &labels).increment(1);
+    }
+
+    /// Brings the gauges up to date now and then.
+    pub(super) fn tick(
+        &mut self,
+        dt: Duration,
+        services: &BTreeMap<String, Service>,
+        publisher: &Publisher,
+    ) {
+        self.since += dt;
+        if self.since < GAUGES_EVERY {
+            return;
+        }
+        self.since = Duration::ZERO;
+        self.set(Metric::TableGeneration, &[], publisher.generation);
+        for (name, service) in services {
+            self.service(name, service, publisher);
+        }
+        let gone = |service: &str, endpoint: &str| {
+            services.get(service).is_none_or(|service| {
+                service.config.pools.keys().all(|pool| {
+                    let key = (service.config.name.clone(), pool.clone());
+                    publisher.registry.pool(&key).is_none_or(|pool| {
+                        pool.endpoints.iter().all(|e| e.address.to_string() != endpoint)
+                    })
+                })
+            })
+        };
+        self.metrics.retain(Metric::EndpointUp, |labels| {
+            let of = |name| labels.iter().find(|l| l.key() == name).map_or("", |l| l.value());
+            !gone(of("service"), of("endpoint"))
+        });
+    }
+
+    fn service(&self, name: &str, service: &Service, publisher: &Publisher) {
+        let label = ("service", name);
+        let state = service.live.state();
+        for known in STATE_NAMES {
+            let is = u64::from(known == state.name());
+            self.set(Metric::RolloutState, &[label, ("state", known)], is);
+        }
+        let step = match state {
+            State::Running { stage: Stage::Step(step) | Stage::Approval(step), .. } => step + 1,
+            _ => 0,
+        };
+        self.set(Metric::RolloutStep, &[label], step as u64);
+        let share = self.metrics.gauge(Metric::CanaryShare, &[label, ("kind", "wanted")]);
+        share.set(service.live.share().fraction());
+        let share = self.metrics.gauge(Metric::CanaryShare, &[label, ("kind", "observed")]);
+        share.set(observed(service).unwrap_or(0.0));
+        if let Some(verdict) = &service.verdict {
+            for (evidence, value) in &verdict.evidence.by_name {
+                let labels = [label, ("evidence", evidence.as_str())];
+                self.metrics.gauge(Metric::JudgeLogEvidence, &labels).set(*value);
+            }
+        }
+        for pool in service.config.pools.keys() {
+            let key = (name.to_owned(), pool.clone());
+            let Some(known) = publisher.registry.pool(&key) else { continue };
+            for endpoint in &known.endpoints {
+                let address = endpoint.address.to_string();
+                let labels = [label, ("pool", pool.as_str()), ("endpoint", address.as_str())];
+                self.set(Metric::EndpointUp, &labels, u64::from(endpoint.is_available()));
+            }
+        }
+    }
+
+    fn set(&self, metric: Metric, labels: &[(&'static str, &str)], value: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        self.metrics.gauge(metric, labels).set(value as f64);
+    }
+}

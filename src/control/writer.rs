@@ -1,0 +1,53 @@
+//! Writes states to disk on the service thread, one after another, and says when they are there.
+
+use tokio::sync::mpsc;
+
+use super::store::{Durability, Store};
+
+/// How many states may wait for the disk.
+const QUEUE: usize = 256;
+
+/// A state to write.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) service: String,
+    pub(super) json: Vec<u8>,
+    pub(super) durability: Durability,
+    /// Whether the state says what an intent said.
+    pub(super) clears_intent: bool,
+    /// Comes back with the answer.
+    pub(super) token: u64,
+}
+
+/// A state that is on disk, or is not.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) service: String,
+    pub(super) token: u64,
+    pub(super) result: std::io::Result<()>,
+}
+
+/// Writes what `jobs` bring until they end.
+pub(super) async fn run(
+    store: Store,
+    mut jobs: mpsc::Receiver<Job>,
+    stored: mpsc::Sender<Stored>,
+) {
+    while let Some(job) = jobs.recv().await {
+        let store = store.clone();
+        let (service, token) = (job.service.clone(), job.token);
+        let written = tokio::task::spawn_blocking(move || {
+            store.save(&job.service, &job.json, job.durability)?;
+            if job.clears_intent { store.clear_intent(&job.service) } else { Ok(()) }
+        });
+        let result = written.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        if stored.send(Stored { service, token, result }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The two ends of the queue of states.
+pub(super) fn queue() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
+    mpsc::channel(QUEUE)
+}

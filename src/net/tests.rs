@@ -1,0 +1,39 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::*;
+
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+#[test]
+fn a_used_port_is_an_error_although_ours_are_shared() {
+    let bound = bind(LOOPBACK, 2).unwrap();
+    assert_eq!(bound.sockets.len(), 2);
+    let error = bind(bound.address, 1).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_port_and_an_address_have_their_fill() {
+    let census = Census::new(3, 2);
+    let ip = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+    let first = census.enter(ip(1)).unwrap();
+    let _second = census.enter(ip(1)).unwrap();
+    assert_eq!(census.enter(ip(1)).unwrap_err(), census::Full::Address);
+    let _third = census.enter(ip(2)).unwrap();
+    assert_eq!(census.enter(ip(3)).unwrap_err(), census::Full::Port);
+    drop(first);
+    assert_eq!(census.len(), 2);
+    assert!(census.enter(ip(1)).is_ok(), "a place that was left is free");
+}
+
+#[tokio::test]
+async fn a_drain_is_heard_by_all_and_ends_with_the_last() {
+    let drain = Drain::default();
+    let (first, second) = (drain.watch(), drain.watch());
+    assert_eq!(drain.open(), 2);
+    drain.begin();
+    first.await;
+    assert_eq!(drain.open(), 1);
+    drop(second);
+    drain.empty().await;
+}

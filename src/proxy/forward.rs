@@ -1,0 +1,212 @@
+//! An endpoint, a connection, and the answer's head.
+//!
+//! A request moves on only where that is safe: to another endpoint while not a byte of it was
+//! sent, or over a new connection when it may be sent twice. From a canary that cannot take it, it
+//! falls back to stable; from stable to nobody, for a canary must not silently become stable.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rand::RngExt;
+use tokio::time::Instant;
+use tower::Service;
+
+use super::dispatch::Routed;
+use super::error::Error;
+use super::{Exchange, Worker};
+use crate::config::Balance;
+use crate::split::Role;
+use crate::table::Side;
+use crate::upstream::{Endpoint, Pool, Standing, connect, pick};
+use crate::wire::client::{Connection, Unanswered};
+use crate::wire::{self, Body, Head, ResponseHead};
+
+/// How many endpoints of one pool a request is offered to.
+const OFFERS: usize = 3;
+
+type Answer = wire::Response<Exchange>;
+
+/// Gives requests to upstreams.
+#[derive(Clone, Debug)]
+pub(super) struct Forward {
+    worker: Rc<Worker>,
+}
+
+impl Forward {
+    pub(super) fn new(worker: &Rc<Worker>) -> Self {
+        Self { worker: Rc::clone(worker) }
+    }
+}
+
+impl Service<(Routed, Exchange)> for Forward {
+    type Response = Answer;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (routed, exchange): (Routed, Exchange)) -> Self::Future {
+        Box::pin(forward(Rc::clone(&self.worker), routed, exchange))
+    }
+}
+
+/// Why an attempt gave no answer, and the request where it may be made again.
+struct Failed {
+    error: Error,
+    again: Option<(Head, Body)>,
+}
+
+async fn forward(
+    worker: Rc<Worker>,
+    routed: Routed,
+    mut exchange: Exchange,
+) -> Result<Answer, Error> {
+    let Routed { head, body, table, service, role, .. } = routed;
+    let service = &table.services[service];
+    let mut request = (head, body);
+    let mut side = service.side(role);
+    let mut on_canary = role == Role::Canary && service.canary.is_some();
+    let mut tried: Vec<u64> = Vec::new();
+    loop {
+        let failed = match choose(&side.pool, &worker, &tried) {
+            Some(endpoint) => {
+                tried.push(endpoint.id);
+                exchange.given_to(endpoint.begin());
+                match attempt(&worker, side, &endpoint, request, &exchange).await {
+                    Ok((head, mut body)) => {
+                        exchange.answered(head.status());
+                        if !body.is_done() {
+                            body.bound(exchange.started() + side.pool.timeouts.total);
+                        }
+                        return Ok(wire::Response { head, body, watch: Some(exchange) });
+                    }
+                    Err(failed) => failed,
+                }
+            }
+            None => Failed { error: no_endpoint(&side.pool, &tried), again: Some(request) },
+        };
+        let Some(again) = failed.again else {
+            exchange.failed(failed.error.outcome());
+            return Err(failed.error);
+        };
+        request = again;
+        let exhausted = matches!(failed.error, Error::NoEndpoint { .. }) || tried.len() >= OFFERS;
+        if exhausted && !on_canary {
+            let error = if tried.is_empty() { failed.error } else { Error::Connect };
+            exchange.failed(error.outcome());
+            return Err(error);
+        }
+        // Before its first check a canary is not at fault for taking nothing.
+        let unknown = tried.is_empty() && side.pool.standing() == Standing::Unknown;
+        if !unknown {
+            exchange.attempt_failed(failed.error.outcome());
+        }
+        if exhausted {
+            on_canary = false;
+            tried.clear();
+            side = &service.stable;
+        }
+        exchange.moved_to(side.slot);
+    }
+}
+
+fn choose(pool: &Pool, worker: &Worker, tried: &[u64]) -> Option<Arc<Endpoint>> {
+    let endpoints = &pool.endpoints;
+    let load = |index: usize| {
+        let endpoint: &Endpoint = &endpoints[index];
+        (endpoint.is_available() && !tried.contains(&endpoint.id)).then(|| endpoint.in_flight())
+    };
+    let draw = worker.random.borrow_mut().random();
+    let chosen = match pool.balance {
+        Balance::LeastRequest => pick::least_request(endpoints.len(), draw, load),
+        Balance::RoundRobin => pick::round_robin(endpoints.len(), worker.turn(), load),
+    };
+    chosen.map(|index| Arc::clone(&endpoints[index]))
+}
+
+fn no_endpoint(pool: &Pool, tried: &[u64]) -> Error {
+    let name = &pool.name;
+    let reason = match (&pool.health_path, pool.endpoints.len()) {
+        _ if !tried.is_empty() => format!("no endpoint of pool {name} could be reached"),
+        (_, 0) => format!("pool {name} has no address yet: its names do not resolve"),
+        (Some(path), count) => format!(
+            "none of the {count} endpoints of pool {name} passes GET {path}; see `serin status`"
+        ),
+        (None, count) => format!("none of the {count} endpoints of pool {name} is up"),
+    };
+    Error::NoEndpoint { reason }
+}
+
+/// Offers a request to one endpoint.
+async fn attempt(
+    worker: &Rc<Worker>,
+    side: &Side,
+    endpoint: &Arc<Endpoint>,
+    request: (Head, Body),
+    exchange: &Exchange,
+) -> Result<(ResponseHead, Body), Failed> {
+    let (head, body) = request;
+    let limits = side.pool.timeouts;
+    let until = exchange.started() + limits.first_byte.min(limits.total);
+    let (head, body) = match worker.idle.take(endpoint.id) {
+        None => (head, body),
+        Some(connection) => {
+            // An idle connection may have been closed under our hands. Only a request that can be
+            // sent twice is kept to be sent again.
+            let copy = (body.is_done() && head.is_idempotent()).then(|| head.clone());
+            match send(connection, head, body, until).await {
+                Ok(answer) => return Ok(answer),
+                Err(Unanswered { unsent: Some(request), .. }) => *request,
+                Err(Unanswered { error: wire::Error::Reset, unsent: None }) => match copy {
+                    Some(head) => (head, Body::empty()),
+                    None => return Err(wire::Error::Reset.into()),
+                },
+                Err(Unanswered { error, .. }) => return Err(error.into()),
+            }
+        }
+    };
+    let connection = match open(worker, endpoint, side).await {
+        Ok(connection) => connection,
+        Err(()) => return Err(Failed { error: Error::Connect, again: Some((head, body)) }),
+    };
+    let copy = (body.is_done() && head.is_idempotent()).then(|| head.clone());
+    send(connection, head, body, until).await.map_err(|Unanswered { error, unsent }| {
+        let again = match error {
+            // Nothing came back, and sending it again is the same as sending it once.
+            wire::Error::Reset => {
+                unsent.map(|request| *request).or(copy.map(|head| (head, Body::empty())))
+            }
+            _ => unsent.map(|request| *request),
+        };
+        Failed { error: Error::Wire(error), again }
+    })
+}
+
+async fn open(worker: &Worker, endpoint: &Endpoint, side: &Side) -> Result<Connection, ()> {
+    let stream = connect::connect(endpoint.address, side.pool.timeouts.connect).await;
+    let stream = stream.map_err(|error| {
+        tracing::debug!(address = %endpoint.address, %error, "cannot connect");
+    })?;
+    Connection::open(stream, endpoint.id, &worker.idle).await.map_err(drop)
+}
+
+async fn send(
+    connection: Connection,
+    head: Head,
+    body: Body,
+    until: Instant,
+) -> Result<(ResponseHead, Body), Unanswered> {
+    tokio::time::timeout_at(until, connection.send(head, body))
+        .await
+        .unwrap_or(Err(Unanswered { error: wire::Error::Timeout, unsent: None }))
+}
+
+impl From<wire::Error> for Failed {
+    fn from(error: wire::Error) -> Self {
+        Self { error: Error::Wire(error), again: None }
+    }
+}

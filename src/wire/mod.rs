@@ -1,0 +1,57 @@
+//! HTTP towards clients and upstreams. No policy: who gets a request is none of its business.
+//!
+//! Everything above sees a [`Head`] and a [`Body`] and never what parses them, so that the codec
+//! can be replaced here alone. Hop-by-hop fields (RFC 9110 §7.6.1) end here, in both directions.
+
+mod body;
+pub mod client;
+mod error;
+mod head;
+mod refuse;
+pub mod server;
+
+use std::net::SocketAddr;
+
+pub use body::Body;
+pub use error::Error;
+pub use head::{Head, ResponseHead};
+
+/// The client's end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// Its address, as the socket says.
+    pub peer: SocketAddr,
+    /// Whether it came over TLS.
+    pub secure: bool,
+}
+
+/// A request as it came.
+#[derive(Debug)]
+pub struct Request {
+    /// Method, target and fields.
+    pub head: Head,
+    /// What follows them.
+    pub body: Body,
+    /// Who sent it.
+    pub client: Client,
+}
+
+/// An answer, and who wants to know how it ends.
+#[derive(Debug)]
+pub struct Response<W> {
+    /// Status and fields.
+    pub head: ResponseHead,
+    /// What follows them.
+    pub body: Body,
+    /// Told when the last byte of the body has been taken; dropped if it never is.
+    pub watch: Option<W>,
+}
+
+/// Told how an answer ended.
+pub trait Watch {
+    /// The body ended, well or not.
+    fn ended(self, result: Result<(), Error>);
+}
+
+#[cfg(test)]
+mod tests;
