@@ -12,6 +12,9 @@
 //! The two flows share exactly two values: the [`measure::Recorder`], written per request and
 //! drained per tick, and the [`table::Cell`], published by control and read per request.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::view::ServiceView;
+use super::view::{RolloutView, ServiceView};
 use crate::config::Target;
 use crate::rollout::plan::{Step, Strategy};
 use crate::split::Weight;
@@ -141,8 +141,12 @@ pub struct Reloaded {
 pub(super) enum Command {
     Act { service: String, action: Action, asker: Asker, reply: oneshot::Sender<Acted> },
     View { service: Option<String>, reply: oneshot::Sender<Vec<ServiceView>> },
+    History { service: Option<String>, reply: oneshot::Sender<Result<History, Refusal>> },
     Reload { reply: oneshot::Sender<Result<Reloaded, Refusal>> },
 }
+
+/// Rollouts, each with its service's name; those of one service oldest first.
+pub(super) type History = Vec<(String, RolloutView)>;
 
 /// The service as it is afterwards, or why nothing was done.
 pub(super) type Acted = Result<Box<ServiceView>, Refusal>;
@@ -191,6 +195,19 @@ impl Handle {
         let service = Some(name.to_owned());
         let found = self.ask(|reply| Command::View { service, reply }).await?;
         found.into_iter().next().ok_or_else(|| no_such_service(name))
+    }
+
+    /// The rollouts of one service or of all: those that ended, then the one that runs or was the
+    /// last, each with its service's name.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub async fn history(
+        &self,
+        service: Option<&str>,
+    ) -> Result<Vec<(String, RolloutView)>, Refusal> {
+        let service = service.map(str::to_owned);
+        self.ask(|reply| Command::History { service, reply }).await?
     }
 
     /// Reads the configuration again.

@@ -162,10 +162,28 @@ impl Control {
                     Box::new(views::of(&self.services[&service], &self.publisher))
                 }));
             }
+            Command::History { service, reply } => {
+                let _ = reply.send(self.history(service.as_deref()));
+            }
             Command::Reload { reply } => {
                 let _ = reply.send(self.reload());
             }
         }
+    }
+
+    /// The rollouts of `only`, or of every service.
+    fn history(&self, only: Option<&str>) -> Result<command::History, Refusal> {
+        if let Some(name) = only.filter(|name| !self.services.contains_key(*name)) {
+            return Err(no_such_service(name));
+        }
+        let wanted = |name: &str| only.is_none_or(|only| only == name);
+        let services = self.services.iter().filter(|(name, _)| wanted(name));
+        let rollouts = services.flat_map(|(name, service)| {
+            let live = &service.live;
+            let all = live.history.iter().chain(&live.rollout);
+            all.map(move |rollout| (name.clone(), RolloutView::of(rollout)))
+        });
+        Ok(rollouts.collect())
     }
 
     /// Asks every service what follows from what it sees.

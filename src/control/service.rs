@@ -135,7 +135,7 @@ impl Service {
     /// Lets `dt` pass, and returns what follows from what was seen.
     pub(super) fn tick(&mut self, dt: Duration, pools: &Pools) -> Follows {
         for seen in self.seen.values_mut() {
-            seen.stats.age(dt.as_secs_f64());
+            seen.stats.age(dt);
         }
         let event = match self.live.state() {
             State::Running { stage, moving, paused } => {
@@ -251,7 +251,8 @@ impl Service {
                 let rule = StepRule {
                     weight: self.live.weight.fraction(),
                     requests: u64::MAX,
-                    hold_s: f64::INFINITY,
+                    // Infinity would not survive being written as JSON.
+                    hold_s: f64::MAX,
                 };
                 self.live.watch = Some(self.new_judge(vec![rule], Purpose::Watch));
             }

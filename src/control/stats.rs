@@ -1,6 +1,7 @@
 //! What a pool did in the last minute, for people and as the judge's baseline.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -8,8 +9,8 @@ use crate::judge::Baseline;
 use crate::measure::histogram::{BUCKETS, lower_edge_us, middle_us};
 use crate::measure::{Delta, Outcome};
 
-/// How much one slot of the ring covers, in seconds.
-const SLOT_S: f64 = 10.0;
+/// How much one slot of the ring covers.
+const SLOT: Duration = Duration::from_secs(10);
 /// How many full slots are kept, beside the one that fills.
 const SLOTS: usize = 6;
 const OUTCOMES: usize = Outcome::ALL.len();
@@ -18,7 +19,7 @@ const OUTCOMES: usize = Outcome::ALL.len();
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     ring: VecDeque<Slot>,
-    filling_s: f64,
+    filling: Duration,
     /// Since the start of the process.
     pub(super) total: [u64; OUTCOMES],
 }
@@ -67,13 +68,13 @@ impl Stats {
     }
 
     /// Lets time pass.
-    pub(super) fn age(&mut self, dt_s: f64) {
+    pub(super) fn age(&mut self, dt: Duration) {
         if self.ring.is_empty() {
             return;
         }
-        self.filling_s += dt_s;
-        if self.filling_s >= SLOT_S {
-            self.filling_s = 0.0;
+        self.filling += dt;
+        if self.filling >= SLOT {
+            self.filling = Duration::ZERO;
             self.ring.push_back(Slot::new());
             if self.ring.len() > SLOTS + 1 {
                 self.ring.pop_front();
@@ -124,8 +125,6 @@ impl Stats {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::judge::Interval;
     use crate::measure::histogram::bucket;
@@ -151,7 +150,7 @@ mod tests {
         assert!((p99 - 100.0).abs() < 3.0, "{p99}");
         assert_eq!(stats.baseline().n, 100);
         for _ in 0..700 {
-            stats.age(0.1);
+            stats.age(Duration::from_millis(100));
         }
         assert_eq!(stats.summary().n, 0);
         assert!(stats.summary().quantiles_ms.is_none());

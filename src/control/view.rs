@@ -33,6 +33,8 @@ pub struct ServiceView {
     pub verdict: Option<Verdict>,
     /// Ids of releases that were rolled back and are refused.
     pub rejected: Vec<String>,
+    /// What was done to the share by hand, oldest first.
+    pub by_hand: Vec<Decision>,
 }
 
 /// The canary's share as it should be and as it was.

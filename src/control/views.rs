@@ -35,6 +35,7 @@ pub(super) fn of(service: &Service, publisher: &Publisher) -> ServiceView {
         rollout: live.rollout.as_ref().map(RolloutView::of),
         verdict: service.verdict.clone().filter(|_| state.is_running() || live.watch.is_some()),
         rejected: live.rejected.clone(),
+        by_hand: live.by_hand.clone(),
     }
 }
 

@@ -47,7 +47,10 @@ impl Edges {
 #[serde(rename_all = "snake_case")]
 enum Packed {
     /// Runs of `(first, step, count)` in units of `1 / scale` milliseconds.
-    Runs { scale: u32, runs: Vec<(u64, u64, u64)> },
+    Runs {
+        scale: u32,
+        runs: Vec<(u64, u64, u64)>,
+    },
     Listed(#[serde(with = "exact::list")] Vec<f64>),
 }
 

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::exact;
 use super::edges::Edges;
+use super::exact;
 use super::histogram::Histogram;
 use super::settings::Settings;
 use super::slice::{PoolSlice, Trials};

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::Baseline;
 use super::exact::{self, Exact};
 use super::histogram::Histogram;
 use super::interval::Interval;
 use super::slice::Trials;
-use super::Baseline;
 
 /// The stable pool's closed slices of the last seconds, with raw counts.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

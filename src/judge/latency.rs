@@ -186,8 +186,9 @@ impl Limit {
 }
 
 /// The log e-value of one slice under each odds ratio `r`. Given `E` slow ones among both pools,
-/// how many are the canary's is hypergeometric; its moments are bounded by those of the binomial
-/// with the same mean, drawn either way round (Hoeffding 1963), and the smaller bound is taken.
+/// how many are the canary's is a draw without replacement; its moments are bounded by those of
+/// the draw with replacement, taken either way round (Hoeffding 1963), and the smaller bound is
+/// used.
 pub(super) fn log_evidence(slice: Pair, grid: &[f64]) -> Vec<f64> {
     if !slice.both() {
         return vec![0.0; grid.len()];

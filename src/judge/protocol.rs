@@ -55,7 +55,8 @@ impl Session {
     }
 
     fn read(&mut self, line: &str) -> Read<Option<&Verdict>> {
-        let json: Json = serde_json::from_str(line).map_err(|e| Wrong::new(format!("not JSON: {e}")))?;
+        let json: Json =
+            serde_json::from_str(line).map_err(|e| Wrong::new(format!("not JSON: {e}")))?;
         let kind = json.field("type", |kind| kind.text().map(String::from))?;
         match kind.as_str() {
             "init" => {
@@ -92,7 +93,8 @@ impl Replay {
         let edges = edges_ms.len();
         let dt_s = json.optional("dt", Json::positive)?;
         let baseline = json.optional("baseline", |pool| baseline(pool, edges))?;
-        let Cfg { settings, requests, hold_s } = json.optional("cfg", Cfg::read)?.unwrap_or_default();
+        let Cfg { settings, requests, hold_s } =
+            json.optional("cfg", Cfg::read)?.unwrap_or_default();
         let rule = |weight| StepRule { weight, requests, hold_s };
         let steps = weights.into_iter().map(rule).collect();
         let baseline = baseline.unwrap_or_default();

@@ -31,7 +31,8 @@ impl Resources {
                 continue;
             }
             let more = *canary > (1.0 + settings.resource_margin) * stable;
-            let log_e: Vec<f64> = settings.resource_grid.iter().map(|bet| payoff(more, *bet)).collect();
+            let log_e: Vec<f64> =
+                settings.resource_grid.iter().map(|bet| payoff(more, *bet)).collect();
             self.process.update(&log_e, settings.cap);
             self.blocks = self.blocks.saturating_add(1);
             self.more = self.more.saturating_add(u64::from(more));
@@ -40,6 +41,29 @@ impl Resources {
 }
 
 /// The log payoff of one coin when the share `bet` is staked on the canary using more.
-pub(super) fn payoff(more: bool, bet: f64) -> f64 {
+fn payoff(more: bool, bet: f64) -> f64 {
     if more { bet.ln_1p() } else { (-bet).ln_1p() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_won_beyond_the_margin_only() {
+        let settings = Settings::default();
+        let mut resources = Resources::new(&settings);
+        resources.test(&[(1.0, 1.25), (1.0, 1.26), (0.0, 0.0), (0.0, 0.1)], &settings);
+        assert_eq!((resources.more, resources.blocks), (2, 4));
+        resources.test(&[(f64::NAN, 1.0), (1.0, f64::INFINITY), (-1.0, 1.0)], &settings);
+        assert_eq!(resources.blocks, 4, "what was not measured is no block");
+    }
+
+    #[test]
+    fn a_fair_coin_pays_what_it_costs() {
+        for bet in Settings::default().resource_grid {
+            let mean = 0.5 * payoff(true, bet).exp() + 0.5 * payoff(false, bet).exp();
+            assert!((mean - 1.0).abs() < 1e-12, "bet {bet}: {mean}");
+        }
+    }
 }

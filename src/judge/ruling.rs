@@ -71,15 +71,11 @@ impl Judge {
         if let Some(said) = short_of(step, evidence.canary_n, evidence.step_s) {
             return said;
         }
-        if self.purpose == Purpose::Canary
-            && let Some(said) = self.unproven(evidence)
-        {
-            return said;
-        }
-        Said::advance()
+        self.unproven(evidence).unwrap_or_else(Said::advance)
     }
 
-    /// What the step has not shown yet.
+    /// What the step has not shown yet. Only a canary's step has to: the evidence of any other
+    /// purpose holds nothing to show.
     fn unproven(&self, evidence: &Evidence) -> Option<Said> {
         let wanted = evidence.advance_threshold;
         let short = |shown: Option<f64>| shown.filter(|shown| *shown < wanted);
@@ -106,8 +102,7 @@ impl Judge {
             return said;
         }
         let ratio = self.settings.error_ratio;
-        match window.finding(step.requests, &self.edges, &self.settings) {
-            Finding::Requests => Said::hold("requests", "no canary requests in this step"),
+        match window.finding(&self.edges, &self.settings) {
             Finding::Missing(what) => Said::hold("missing", what),
             Finding::Errors { canary, stable } => {
                 let (c, s) = (words::percent(canary), words::percent(stable));
@@ -149,7 +144,10 @@ impl Judge {
         }
         let rate = self.recent.error_rate(now_s)?;
         (rate > self.settings.stable_dead).then(|| {
-            format!("the stable pool fails {} of its requests; nothing is decided", words::percent(rate))
+            format!(
+                "the stable pool fails {} of its requests; nothing is decided",
+                words::percent(rate)
+            )
         })
     }
 

@@ -80,8 +80,7 @@ impl PoolSlice {
     /// until `abort_from`: before that nobody knows how long the answer would have taken.
     pub(super) fn slow(&self, slow_from: u32, abort_from: u32) -> Trials {
         let aborts = self.aborts.since(abort_from);
-        let fresh =
-            self.successes.since(slow_from).saturating_sub(self.counted.since(slow_from));
+        let fresh = self.successes.since(slow_from).saturating_sub(self.counted.since(slow_from));
         let slow = fresh.saturating_add(self.inflight_slow).saturating_add(aborts);
         Trials::new(self.timed().saturating_add(aborts), slow)
     }

@@ -23,8 +23,6 @@ pub(super) struct Window {
 /// What the rule says at the end of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Finding {
-    /// Too few canary requests.
-    Requests,
     /// A number that the rule needs is missing.
     Missing(&'static str),
     /// Errors above the ratio.
@@ -47,11 +45,10 @@ impl Window {
         self.canary.extend(&tick.canary.successes);
     }
 
-    /// Missing data never passes.
-    pub(super) fn finding(&self, requests: u64, edges: &Edges, settings: &Settings) -> Finding {
-        let Some(canary) = self.counts.canary.rate().filter(|_| self.counts.canary.n >= requests)
-        else {
-            return Finding::Requests;
+    /// Missing data never passes. Whether there is enough of it is for the caller to say.
+    pub(super) fn finding(&self, edges: &Edges, settings: &Settings) -> Finding {
+        let Some(canary) = self.counts.canary.rate() else {
+            return Finding::Missing("no canary requests in this step");
         };
         let Some(stable) = self.counts.stable.rate() else {
             return Finding::Missing("no stable requests in this step to compare with");
@@ -61,7 +58,9 @@ impl Window {
         }
         let p99_ms = |pool: &Histogram| pool.quantile(0.99).map(|bucket| edges.upper_ms(bucket));
         match (p99_ms(&self.canary), p99_ms(&self.stable)) {
-            (Some(canary_ms), Some(stable_ms)) if canary_ms > settings.latency_ratio * stable_ms => {
+            (Some(canary_ms), Some(stable_ms))
+                if canary_ms > settings.latency_ratio * stable_ms =>
+            {
                 Finding::Slow { canary_ms, stable_ms }
             }
             (Some(_), Some(_)) => Finding::Fine,

@@ -54,10 +54,7 @@ pub(super) fn watched(watched: &Watched) -> String {
 /// Errors of both pools.
 pub(super) fn counts(pair: Pair) -> String {
     let Pair { stable, canary } = pair;
-    format!(
-        "canary {} of {}, stable {} of {}",
-        canary.events, canary.n, stable.events, stable.n
-    )
+    format!("canary {} of {}, stable {} of {}", canary.events, canary.n, stable.events, stable.n)
 }
 
 /// "evidence 5.2 of 4.6".

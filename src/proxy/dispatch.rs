@@ -189,7 +189,7 @@ impl Carrier for Asked<'_> {
     }
 
     fn cookies(&self) -> impl Iterator<Item = &[u8]> {
-        self.head.fields("cookie")
+        self.head.values(&wire::Field::COOKIE)
     }
 
     fn query(&self) -> Option<&str> {

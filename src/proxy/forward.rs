@@ -4,14 +4,11 @@
 //! sent, or over a new connection when it may be sent twice. From a canary that cannot take it, it
 //! falls back to stable; from stable to nobody, for a canary must not silently become stable.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use rand::RngExt;
 use tokio::time::Instant;
-use tower::Service;
 
 use super::dispatch::Routed;
 use super::error::Error;
@@ -28,39 +25,14 @@ const OFFERS: usize = 3;
 
 type Answer = wire::Response<Exchange>;
 
-/// Gives requests to upstreams.
-#[derive(Clone, Debug)]
-pub(super) struct Forward {
-    worker: Rc<Worker>,
-}
-
-impl Forward {
-    pub(super) fn new(worker: &Rc<Worker>) -> Self {
-        Self { worker: Rc::clone(worker) }
-    }
-}
-
-impl Service<(Routed, Exchange)> for Forward {
-    type Response = Answer;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, (routed, exchange): (Routed, Exchange)) -> Self::Future {
-        Box::pin(forward(Rc::clone(&self.worker), routed, exchange))
-    }
-}
-
 /// Why an attempt gave no answer, and the request where it may be made again.
 struct Failed {
     error: Error,
     again: Option<(Head, Body)>,
 }
 
-async fn forward(
+/// Gives a request to an upstream, and waits for the head of its answer.
+pub(super) async fn forward(
     worker: Rc<Worker>,
     routed: Routed,
     mut exchange: Exchange,

@@ -13,16 +13,18 @@ use tower::{Layer, Service};
 
 use super::dispatch::Routed;
 use crate::config::Network;
-use crate::wire::{self, Head, ResponseHead};
+use crate::wire::{self, Field, Head, ResponseHead, Value};
 
-const VIA: &str = "via";
-const FORWARDED: &str = "forwarded";
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
-const X_FORWARDED_HOST: &str = "x-forwarded-host";
-const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
-const X_REAL_IP: &str = "x-real-ip";
-const FORWARDING: [&str; 5] =
-    [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP];
+const VIA: Value = Value::of_static("1.1 serin");
+const HTTP: Value = Value::of_static("http");
+const HTTPS: Value = Value::of_static("https");
+const FORWARDING: [Field; 5] = [
+    Field::FORWARDED,
+    Field::X_FORWARDED_FOR,
+    Field::X_FORWARDED_HOST,
+    Field::X_FORWARDED_PROTO,
+    Field::X_REAL_IP,
+];
 
 #[derive(Clone, Debug)]
 pub(super) struct HeadersLayer {
@@ -63,7 +65,7 @@ where
     }
 
     fn call(&mut self, mut routed: Routed) -> Self::Future {
-        tell(&mut routed.head, routed.client, &self.trusted);
+        tell(&mut routed.head, &routed.client, &self.trusted);
         let cookie = routed.cookie.take();
         Edited { inner: self.inner.call(routed), cookie }
     }
@@ -89,11 +91,11 @@ where
         let this = self.project();
         let mut response = ready!(this.inner.poll(cx));
         if let Ok(wire::Response { head, .. }) = &mut response {
-            head.append(VIA, b"1.1 serin");
+            head.append(&Field::VIA, VIA);
             if let Some(cookie) = this.cookie.take()
                 && !may_be_shared(head)
             {
-                head.append("set-cookie", cookie.as_bytes());
+                head.append(&Field::SET_COOKIE, Value::of(cookie.as_bytes()));
             }
         }
         Poll::Ready(response)
@@ -103,7 +105,7 @@ where
 /// Whether a shared cache may store a response, and would hand one user's cookie to another
 /// (RFC 9111 §3.5, §5.2.2).
 fn may_be_shared(head: &ResponseHead) -> bool {
-    head.fields("cache-control").flat_map(|value| value.split(|b| *b == b',')).any(|directive| {
+    head.values(&Field::CACHE_CONTROL).flat_map(|value| value.split(|b| *b == b',')).any(|directive| {
         let directive = directive.trim_ascii();
         let name = directive.split(|b| *b == b'=').next().unwrap_or_default();
         name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage")
@@ -111,65 +113,59 @@ fn may_be_shared(head: &ResponseHead) -> bool {
 }
 
 /// Tells the upstream who asks.
-fn tell(head: &mut Head, client: wire::Client, trusted: &[Network]) {
-    let peer = client.peer.ip();
+fn tell(head: &mut Head, client: &wire::Client, trusted: &[Network]) {
     drop_look_alikes(head);
-    let proto: &[u8] = if client.secure { b"https" } else { b"http" };
-    if is_trusted(peer, trusted) {
-        extend(head, X_FORWARDED_FOR, peer.to_canonical().to_string().as_bytes());
-        if head.field(X_FORWARDED_PROTO).is_none() {
-            head.set(X_FORWARDED_PROTO, proto);
+    let proto = if client.secure { HTTPS } else { HTTP };
+    let host = head.authority_value();
+    if is_trusted(client.peer.ip(), trusted) {
+        let peer = client.peer.ip().to_canonical().to_string();
+        extend(head, &Field::X_FORWARDED_FOR, peer.as_bytes());
+        for (field, value) in [(Field::X_FORWARDED_PROTO, proto), (Field::X_FORWARDED_HOST, host)] {
+            if !head.has(&field) {
+                head.set(&field, value);
+            }
         }
-        if head.field(X_FORWARDED_HOST).is_none() {
-            set_host(head);
-        }
-        if head.field(FORWARDED).is_some() {
-            extend(head, FORWARDED, forwarded(peer, proto).as_bytes());
+        if head.has(&Field::FORWARDED) {
+            extend(head, &Field::FORWARDED, forwarded(client).as_bytes());
         }
     } else {
-        head.set_ip(X_FORWARDED_FOR, peer);
-        head.set(X_FORWARDED_PROTO, proto);
-        set_host(head);
-        if head.field(X_REAL_IP).is_some() {
-            head.set_ip(X_REAL_IP, peer);
+        head.set(&Field::X_FORWARDED_FOR, client.ip.clone());
+        head.set(&Field::X_FORWARDED_PROTO, proto);
+        head.set(&Field::X_FORWARDED_HOST, host);
+        if head.has(&Field::X_REAL_IP) {
+            head.set(&Field::X_REAL_IP, client.ip.clone());
         }
-        if head.field(FORWARDED).is_some() {
-            head.set(FORWARDED, forwarded(peer, proto).as_bytes());
+        if head.has(&Field::FORWARDED) {
+            head.set(&Field::FORWARDED, Value::of(forwarded(client).as_bytes()));
         }
     }
-    let via = [head.version(), " serin"].concat();
-    extend(head, VIA, via.as_bytes());
-}
-
-fn set_host(head: &mut Head) {
-    let host = head.authority().as_bytes().to_vec();
-    head.set(X_FORWARDED_HOST, &host);
+    if head.version() == "1.1" && !head.has(&Field::VIA) {
+        head.set(&Field::VIA, VIA);
+    } else {
+        extend(head, &Field::VIA, [head.version(), " serin"].concat().as_bytes());
+    }
 }
 
 /// One element of `Forwarded` (RFC 7239 §4).
-fn forwarded(peer: IpAddr, proto: &[u8]) -> String {
-    let proto = String::from_utf8_lossy(proto);
-    match peer.to_canonical() {
+fn forwarded(client: &wire::Client) -> String {
+    let proto = if client.secure { "https" } else { "http" };
+    match client.peer.ip().to_canonical() {
         IpAddr::V4(ip) => format!("for={ip};proto={proto}"),
         IpAddr::V6(ip) => format!("for=\"[{ip}]\";proto={proto}"),
     }
 }
 
-/// Appends `value` to the list in field `name`.
-fn extend(head: &mut Head, name: &'static str, value: &[u8]) {
-    if head.field(name).is_none() {
-        return head.set(name, value);
-    }
-    let mut list = head.fields(name).collect::<Vec<_>>().join(&b", "[..]);
-    list.extend_from_slice(b", ");
-    list.extend_from_slice(value);
-    head.set(name, &list);
+/// Appends `value` to the list in `field`.
+fn extend(head: &mut Head, field: &Field, value: &[u8]) {
+    let list: Vec<&[u8]> = head.values(field).chain([value]).collect();
+    let list = Value::of(&list.join(&b", "[..]));
+    head.set(field, list);
 }
 
 /// Removes names that some servers read as one of the forwarding headers: `x_forwarded_for`.
 fn drop_look_alikes(head: &mut Head) {
     let look_alike = |name: &str| {
-        name.contains('_') && FORWARDING.iter().any(|real| *real == name.replace('_', "-"))
+        name.contains('_') && FORWARDING.iter().any(|real| real.name() == name.replace('_', "-"))
     };
     if head.field_names().any(|name| name.contains('_')) {
         let names: Vec<String> =
@@ -191,7 +187,7 @@ pub(super) fn client_ip(head: &Head, peer: IpAddr, trusted: &[Network]) -> IpAdd
         return peer;
     }
     let mut client = peer;
-    let lists: Vec<&[u8]> = head.fields(X_FORWARDED_FOR).collect();
+    let lists: Vec<&[u8]> = head.values(&Field::X_FORWARDED_FOR).collect();
     for hop in lists.iter().rev().flat_map(|list| list.rsplit(|b| *b == b',')) {
         let Some(ip) = std::str::from_utf8(hop.trim_ascii()).ok().and_then(|t| t.parse().ok())
         else {

@@ -69,10 +69,13 @@ pub fn stack(
     Future: 'static,
 > + Clone
 + 'static {
+    let forwarding = Rc::clone(worker);
     ServiceBuilder::new()
         .layer(answer::AnswerLayer)
         .layer(dispatch::DispatchLayer::new(worker, &trusted_proxies))
         .layer(headers::HeadersLayer::new(trusted_proxies))
         .layer(observe::ObserveLayer::new(worker))
-        .service(forward::Forward::new(worker))
+        .service_fn(move |(routed, exchange)| {
+            forward::forward(Rc::clone(&forwarding), routed, exchange)
+        })
 }

@@ -9,9 +9,64 @@ use http::header::{
 };
 use http::{Method, Uri, Version};
 
+/// The name of a field that is read or set by name, ready to be looked up.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Field(HeaderName);
+
+impl Field {
+    /// `Cookie`
+    pub const COOKIE: Self = Self(COOKIE);
+    /// `Forwarded`, RFC 7239.
+    pub const FORWARDED: Self = Self(http::header::FORWARDED);
+    /// `Via`, RFC 9110 §7.6.3.
+    pub const VIA: Self = Self(http::header::VIA);
+    /// `X-Forwarded-For`
+    pub const X_FORWARDED_FOR: Self = Self(HeaderName::from_static("x-forwarded-for"));
+    /// `X-Forwarded-Host`
+    pub const X_FORWARDED_HOST: Self = Self(HeaderName::from_static("x-forwarded-host"));
+    /// `X-Forwarded-Proto`
+    pub const X_FORWARDED_PROTO: Self = Self(HeaderName::from_static("x-forwarded-proto"));
+    /// `Cache-Control`
+    pub const CACHE_CONTROL: Self = Self(http::header::CACHE_CONTROL);
+    /// `Set-Cookie`
+    pub const SET_COOKIE: Self = Self(http::header::SET_COOKIE);
+    /// `X-Real-IP`
+    pub const X_REAL_IP: Self = Self(HeaderName::from_static("x-real-ip"));
+
+    /// The name in lower case.
+    pub fn name(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The value of a field. Cloning it copies nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Value(HeaderValue);
+
+impl Value {
+    /// A value that is known to be one.
+    pub const fn of_static(text: &'static str) -> Self {
+        Self(HeaderValue::from_static(text))
+    }
+
+    /// The value with these bytes; empty where no field may have them.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(HeaderValue::from_bytes(bytes).unwrap_or_else(|_| HeaderValue::from_static("")))
+    }
+
+    /// An address.
+    pub fn of_ip(ip: IpAddr) -> Self {
+        Self::of(ip.to_canonical().to_string().as_bytes())
+    }
+}
+
 /// A request's method, target and fields.
 #[derive(Clone)]
-pub struct Head {
+pub struct Head(Box<Inner>);
+
+/// A head is moved from layer to layer; what is moved is a pointer.
+#[derive(Clone)]
+struct Inner {
     method: Method,
     uri: Uri,
     version: Version,
@@ -23,7 +78,7 @@ pub struct Head {
 
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.method, self.authority(), self.uri)
+        write!(f, "{} {}{}", self.method(), self.authority(), self.0.uri)
     }
 }
 
@@ -39,7 +94,8 @@ impl Head {
             uri = uri.into_parts().path_and_query.map_or_else(|| Uri::from_static("/"), Uri::from);
         }
         strip_hop_by_hop(&mut fields);
-        let mut head = Self { method, uri, version, fields, lower_host: None, host_end: 0 };
+        let inner = Inner { method, uri, version, fields, lower_host: None, host_end: 0 };
+        let mut head = Self(Box::new(inner));
         let authority = head.authority();
         let host = match authority.strip_prefix('[') {
             Some(rest) => rest.find(']').map_or(authority, |end| &authority[..end + 2]),
@@ -47,16 +103,17 @@ impl Head {
         };
         let end = host.len();
         let lower = host.bytes().any(|b| b.is_ascii_uppercase()).then(|| host.to_ascii_lowercase());
-        head.host_end = end;
-        head.lower_host = lower.map(Into::into);
+        head.0.host_end = end;
+        head.0.lower_host = lower.map(Into::into);
         head
     }
 
     pub(super) fn into_http<B>(self, body: B) -> http::Request<B> {
         let mut request = http::Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.fields;
+        let Inner { method, uri, fields, .. } = *self.0;
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = fields;
         request
     }
 
@@ -67,40 +124,40 @@ impl Head {
 
     /// The method.
     pub fn method(&self) -> &str {
-        self.method.as_str()
+        self.0.method.as_str()
     }
 
     /// Whether sending it twice is the same as sending it once (RFC 9110 §9.2.2).
     pub fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent()
+        self.0.method.is_idempotent()
     }
 
     /// The path, without the query.
     pub fn path(&self) -> &str {
-        self.uri.path()
+        self.0.uri.path()
     }
 
     /// The query, without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.uri.query()
+        self.0.uri.query()
     }
 
     /// Host and port, as the client wrote them.
     pub fn authority(&self) -> &str {
-        self.fields.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
+        self.0.fields.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
     }
 
     /// The host without its port, in lower case.
     pub fn host(&self) -> &str {
-        match &self.lower_host {
+        match &self.0.lower_host {
             Some(lower) => lower,
-            None => self.authority().get(..self.host_end).unwrap_or_default(),
+            None => self.authority().get(..self.0.host_end).unwrap_or_default(),
         }
     }
 
     /// `1.0`, `1.1` or `2`, as `Via` wants it (RFC 9110 §7.6.3).
     pub fn version(&self) -> &'static str {
-        match self.version {
+        match self.0.version {
             Version::HTTP_10 => "1.0",
             Version::HTTP_2 => "2",
             _ => "1.1",
@@ -109,41 +166,37 @@ impl Head {
 
     /// The first value of field `name`.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields.get(name).map(HeaderValue::as_bytes)
-    }
-
-    /// Every value of field `name`.
-    pub fn fields<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.fields.get_all(name).iter().map(HeaderValue::as_bytes)
+        self.0.fields.get(name).map(HeaderValue::as_bytes)
     }
 
     /// The name of every field that was sent.
     pub fn field_names(&self) -> impl Iterator<Item = &str> {
-        self.fields.keys().map(HeaderName::as_str)
+        self.0.fields.keys().map(HeaderName::as_str)
     }
 
-    /// Makes `value` the only value of field `name`. A value that no field may have is not set.
-    pub fn set(&mut self, name: &'static str, value: &[u8]) {
-        if let Ok(value) = HeaderValue::from_bytes(value) {
-            self.fields.insert(name, value);
-        }
+    /// Host and port as a value of another field.
+    pub fn authority_value(&self) -> Value {
+        self.0.fields.get(HOST).cloned().map_or(Value::of_static(""), Value)
     }
 
-    /// Sets field `name` to an address.
-    pub fn set_ip(&mut self, name: &'static str, ip: IpAddr) {
-        use std::io::Write;
-        let mut text = [0u8; 48];
-        let mut rest = &mut text[..];
-        if write!(rest, "{}", ip.to_canonical()).is_ok() {
-            let left = rest.len();
-            let end = text.len() - left;
-            self.set(name, &text[..end]);
-        }
+    /// Whether there is a field `field`.
+    pub fn has(&self, field: &Field) -> bool {
+        self.0.fields.contains_key(&field.0)
+    }
+
+    /// Every value of `field`.
+    pub fn values<'a>(&'a self, field: &Field) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.0.fields.get_all(&field.0).iter().map(HeaderValue::as_bytes)
+    }
+
+    /// Makes `value` the only value of `field`.
+    pub fn set(&mut self, field: &Field, value: Value) {
+        self.0.fields.insert(&field.0, value.0);
     }
 
     /// Removes field `name`.
     pub fn remove(&mut self, name: &str) {
-        self.fields.remove(name);
+        self.0.fields.remove(name);
     }
 }
 
@@ -181,21 +234,14 @@ impl ResponseHead {
         self.status.as_u16()
     }
 
-    /// The first value of field `name`.
-    pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields.get(name).map(HeaderValue::as_bytes)
+    /// Every value of `field`.
+    pub fn values<'a>(&'a self, field: &Field) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.fields.get_all(&field.0).iter().map(HeaderValue::as_bytes)
     }
 
-    /// Every value of field `name`.
-    pub fn fields<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.fields.get_all(name).iter().map(HeaderValue::as_bytes)
-    }
-
-    /// Adds a field. A value that no field may have is not added.
-    pub fn append(&mut self, name: &'static str, value: &[u8]) {
-        if let Ok(value) = HeaderValue::from_bytes(value) {
-            self.fields.append(name, value);
-        }
+    /// Adds a value to `field`.
+    pub fn append(&mut self, field: &Field, value: Value) {
+        self.fields.append(&field.0, value.0);
     }
 
     /// Makes `value` the only value of field `name`, without a copy.

@@ -14,15 +14,24 @@ use std::net::SocketAddr;
 
 pub use body::Body;
 pub use error::Error;
-pub use head::{Head, ResponseHead};
+pub use head::{Field, Head, ResponseHead, Value};
 
 /// The client's end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     /// Its address, as the socket says.
     pub peer: SocketAddr,
     /// Whether it came over TLS.
     pub secure: bool,
+    /// Its address without the port as a field's value, written once a connection.
+    pub ip: Value,
+}
+
+impl Client {
+    /// The client at `peer`.
+    pub fn new(peer: SocketAddr, secure: bool) -> Self {
+        Self { peer, secure, ip: Value::of_ip(peer.ip()) }
+    }
 }
 
 /// A request as it came.

@@ -64,11 +64,12 @@ pub async fn serve<I, S, W>(
     W: Watch + 'static,
 {
     let pulse = Rc::new(Pulse::new(clock::now()));
+    let peer = client.peer;
     let respond = {
         let (pulse, rules) = (Rc::clone(&pulse), Rc::clone(&rules));
         move |request: http::Request<Incoming>| {
             pulse.enter(Phase::Serving);
-            respond(request, client, Rc::clone(&rules), Rc::clone(&pulse), service.clone())
+            respond(request, client.clone(), Rc::clone(&rules), Rc::clone(&pulse), service.clone())
         }
     };
     let connection = hyper::server::conn::http1::Builder::new()
@@ -108,9 +109,9 @@ pub async fn serve<I, S, W>(
     };
     match ended {
         Ended::Itself(Ok(())) => {}
-        Ended::Itself(Err(error)) => tracing::debug!(peer = %client.peer, %error, "client"),
+        Ended::Itself(Err(error)) => tracing::debug!(%peer, %error, "client"),
         Ended::TooSlow(phase) => {
-            tracing::debug!(peer = %client.peer, ?phase, "client took too long");
+            tracing::debug!(%peer, ?phase, "client took too long");
             if phase == Phase::Head {
                 let mut io = connection.into_parts().io.into_inner().io;
                 // A client this slow may not read either.

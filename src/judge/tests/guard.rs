@@ -24,6 +24,9 @@ fn twice_the_baseline_is_tolerated_and_never_less_than_a_floor() {
     let tolerated: Vec<f64> = guard.watched().map(|watched| watched.tolerated).collect();
     assert_eq!(tolerated, [2.0 * 11.0 / 1_011.0, 0.02]);
     assert_eq!(guard.families[0][1].slow_from, Some(12), "1.2 times the p99 of 10 ms");
+    let clean = (Trials::new(100_000, 0), Histogram::default());
+    let clean = Guard::new(&clean, Objectives::default(), &edges(), &Settings::default());
+    assert_eq!(clean.families[0][0].tolerated, 0.01);
     let empty = (Trials::default(), Histogram::default());
     let blind = Guard::new(&empty, Objectives::default(), &edges(), &Settings::default());
     assert_eq!(blind.families[0][0].tolerated, 2.0, "no baseline, no limit");

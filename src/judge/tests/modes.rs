@@ -173,7 +173,12 @@ fn only_so_many_routes_are_tested_and_unused_slots_weigh_nothing() {
     let want = (0.9 * 0.5_f64).ln();
     assert!((without - want).abs() < 1e-12, "the routes' tenth is not there yet: {without}");
     let route = |name: &str| RouteInterval { name: name.into(), stable: (9, 0), canary: (1, 0) };
-    run(&mut judge, 0, 1, |tick| tick.routes = ["/a", "/b", "/c"].map(route).to_vec());
+    run(&mut judge, 0, 1, |tick| {
+        tick.canary = pool(0, 0, 10.0);
+        tick.routes = ["/a", "/b", "/c"].map(route).to_vec();
+    });
+    let with = judge.verdict().evidence.log_e;
+    assert!((with - 0.5_f64.ln()).abs() < 1e-12, "two routes share the tenth: {with}");
     let names: Vec<&str> =
         judge.verdict().evidence.by_name.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["err", "p50", "p90", "p99", "p99.9", "route:/a", "route:/b", "res"]);

@@ -123,14 +123,18 @@ fn every_part_of_a_tick_is_judged() {
     assert_eq!(say(&mut started(&all), &dead)["why"], "both-bad");
     let empty = with(quiet(), "/canary/healthy", json!(false));
     let answer = say(&mut started(&all), &empty);
-    assert_eq!((answer["verdict"].as_str(), answer["why"].as_str()), (Some("rollback"), Some("empty")));
+    assert_eq!(
+        (answer["verdict"].as_str(), answer["why"].as_str()),
+        (Some("rollback"), Some("empty"))
+    );
 }
 
 /// More routes than slots, and the first in the line are not the first in the alphabet.
 #[test]
 fn the_first_routes_of_a_line_are_tested() {
     let one = with(init(), "/cfg/max_routes", json!(1));
-    let one = with(one, "/cfg/weights", json!({"err": 0.5, "route": 0.5, "res": 0, "lat": [0, 0, 0, 0]}));
+    let one =
+        with(one, "/cfg/weights", json!({"err": 0.5, "route": 0.5, "res": 0, "lat": [0, 0, 0, 0]}));
     let mut session = started(&one);
     let mut why = String::new();
     for i in 0..4 {
@@ -172,7 +176,10 @@ fn a_bad_line_is_named_and_the_replay_goes_on() {
             with(tick(0, [9, 0], [1, 0]), "/canary/err_keys", json!([["u", 1.5]])),
             "line 2: canary.err_keys[0][1]: expected a whole number",
         ),
-        (with(tick(0, [9, 0], [1, 0]), "/res", json!([[1]])), "line 2: res[0]: expected a list of two"),
+        (
+            with(tick(0, [9, 0], [1, 0]), "/res", json!([[1]])),
+            "line 2: res[0]: expected a list of two",
+        ),
     ];
     for (line, error) in rows {
         let mut session = started(&init());
@@ -231,10 +238,33 @@ fn a_tick_without_a_length_needs_one_from_init() {
 #[test]
 fn every_parameter_is_known_by_its_short_name() {
     let numbers = [
-        "alpha", "rho", "delta", "lat_margin", "max_routes", "key_cap", "cap", "slice_s",
-        "ref_half_s", "warm_s", "warm_margin", "q_start", "q_stage", "q_slice", "horizon_slices",
-        "alpha_adv", "harm", "adv_floor", "adv_rho", "adv_lat_mult", "min_requests",
-        "stage_min_s", "suspicion", "res_margin", "res_block_s", "stable_dead", "max_harm",
+        "alpha",
+        "rho",
+        "delta",
+        "lat_margin",
+        "max_routes",
+        "key_cap",
+        "cap",
+        "slice_s",
+        "ref_half_s",
+        "warm_s",
+        "warm_margin",
+        "q_start",
+        "q_stage",
+        "q_slice",
+        "horizon_slices",
+        "alpha_adv",
+        "harm",
+        "adv_floor",
+        "adv_rho",
+        "adv_lat_mult",
+        "min_requests",
+        "stage_min_s",
+        "suspicion",
+        "res_margin",
+        "res_block_s",
+        "stable_dead",
+        "max_harm",
     ];
     let before = format!("{:?}", Cfg::default().settings);
     for name in numbers {

@@ -151,6 +151,11 @@ fn the_harm_budget_does_not_wait_for_proof() {
     assert_eq!(ticks, 10, "two errors too many each tick");
     let want = "20 errors more than stable's rate explains, of 20 allowed; canary 30 of 100";
     assert!(verdict.words.starts_with(want), "{}", verdict.words);
+    let tolerated = |tick: &mut Tick| {
+        (tick.stable, tick.canary) = (pool(190, 19, 10.0), pool(100, 12, 10.0));
+    };
+    let (verdict, _) = run(&mut judge(settings.clone()), 0, 30, tolerated);
+    assert!(verdict.evidence.excess > 50.0 && verdict.ruling == Ruling::Hold, "no evidence at all");
     let off = Settings { max_harm: None, ..settings };
     assert_eq!(run(&mut judge(off), 0, 10, failing).0.ruling, Ruling::Hold);
 }
@@ -190,6 +195,10 @@ fn a_slow_start_is_excused_and_failures_are_not() {
     let (verdict, ticks) = run(&mut judge_slow, 119, 20, slow);
     assert_eq!(verdict.ruling, Ruling::Rollback);
     assert!(ticks > 1, "at 30 s the first slice is tested at the usual ratio");
+    let mut judge_late = judge(Settings::default());
+    run(&mut judge_late, 0, 100, |tick| tick.canary = pool(0, 0, 10.0));
+    let (verdict, _) = run(&mut judge_late, 100, 119, slow);
+    assert_eq!(verdict.ruling, Ruling::Hold, "the excuse begins with the first answer");
     let mut judge_failing = judge(Settings::default());
     let failing = |tick: &mut Tick| tick.canary = pool(10, 5, 35.0);
     assert_eq!(run(&mut judge_failing, 0, 10, failing).0.reason, "err");

@@ -48,9 +48,8 @@ impl Simulation {
             latencies_ms.push(20.0 * (0.5 * normal).exp());
         }
         let edges = Edges::new(edges());
-        let at = |slowdown: f64| {
-            latencies_ms.iter().map(|ms| edges.holding(ms * slowdown)).collect()
-        };
+        let at =
+            |slowdown: f64| latencies_ms.iter().map(|ms| edges.holding(ms * slowdown)).collect();
         let (stable, canary) = (at(1.0), at(world.canary_slowdown));
         Self { random, stable, canary, burst_until: 0, failed: 0 }
     }

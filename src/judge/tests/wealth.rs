@@ -11,14 +11,8 @@ fn slice(n_s: u64, e_s: u64, n_c: u64, e_c: u64) -> Vec<f64> {
 /// Start times, the mixture and the cap, against 50-digit arithmetic.
 #[test]
 fn wealth_equals_the_reference_vector() {
-    let slices = [
-        (50, 0, 1, 0),
-        (48, 0, 2, 1),
-        (51, 1, 1, 0),
-        (47, 0, 3, 3),
-        (50, 0, 2, 2),
-        (49, 0, 1, 1),
-    ];
+    let slices =
+        [(50, 0, 1, 0), (48, 0, 2, 1), (51, 1, 1, 0), (47, 0, 3, 3), (50, 0, 2, 2), (49, 0, 1, 1)];
     let uncapped = [-0.67923, 1.40027, 0.532094, 6.981678, 12.518925, 15.867421];
     let capped = [-0.67923, 1.40027, 0.532094, 3.537951, 6.538242, 9.538256];
     let mut process = Process::new(9);

@@ -1,0 +1,144 @@
+//! One worker: a core's share of every port, with everything a request needs on this thread.
+
+use std::cell::{Cell as StdCell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::runtime::LocalRuntime;
+use tokio::sync::watch;
+
+use crate::config::{Config, Listener};
+use crate::measure::Writer;
+use crate::net::{self, Bound, Census, Drain, Port};
+use crate::proxy;
+use crate::table::Cell;
+use crate::telemetry::metrics::{Metrics, PortMetrics};
+use crate::wire::client::Idle;
+use crate::wire::server::Rules;
+use crate::wire::{self, Client};
+
+/// How often idle upstream connections are aged; one is closed after two rounds unused.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// A worker that does not run yet.
+#[derive(Debug)]
+pub(super) struct Worker {
+    writer: Writer,
+    cell: Cell,
+    ports: HashMap<String, (Listener, Port)>,
+}
+
+/// Plans a worker for each of `writers`.
+pub(super) fn plan(
+    writers: Vec<Writer>,
+    config: &Config,
+    bound: &BTreeMap<String, Bound>,
+    cell: &Cell,
+    metrics: &Metrics,
+) -> Vec<Worker> {
+    let ports: HashMap<String, (Listener, Port)> = bound
+        .keys()
+        .filter_map(|name| {
+            let listener = config.listeners.get(name)?.clone();
+            let limits = listener.limits;
+            let port = Port {
+                name: name.clone(),
+                census: Census::new(limits.connections, limits.connections_per_ip),
+                metrics: PortMetrics::new(metrics, name),
+            };
+            Some((name.clone(), (listener, port)))
+        })
+        .collect();
+    let worker = |writer| Worker { writer, cell: cell.clone(), ports: ports.clone() };
+    writers.into_iter().map(worker).collect()
+}
+
+impl Worker {
+    /// Serves `sockets` until `draining` says so, then for at most `grace` what is under way.
+    pub(super) fn run(
+        self,
+        sockets: Vec<(String, TcpListener)>,
+        draining: watch::Receiver<bool>,
+        grace: Duration,
+    ) -> io::Result<()> {
+        let runtime = LocalRuntime::new()?;
+        runtime.block_on(self.serve(sockets, draining, grace))
+    }
+
+    async fn serve(
+        self,
+        sockets: Vec<(String, TcpListener)>,
+        mut draining: watch::Receiver<bool>,
+        grace: Duration,
+    ) -> io::Result<()> {
+        let Self { writer, cell, mut ports } = self;
+        let idle = Idle::default();
+        let shared = Rc::new(proxy::Worker {
+            table: RefCell::new(cell.reader()),
+            writer,
+            idle: idle.clone(),
+            random: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
+            turn: StdCell::new(0),
+        });
+        let drain = Drain::default();
+        let mut accepting = Vec::new();
+        for (name, socket) in sockets {
+            let Some((listener, port)) = ports.remove(&name) else { continue };
+            let rules = Rc::new(rules(&listener));
+            let stack = proxy::stack(&shared, listener.trusted_proxies.into());
+            let connection = tower::service_fn(move |connection: net::Connection| {
+                let (rules, stack) = (Rc::clone(&rules), stack.clone());
+                async move {
+                    let net::Connection { stream, peer, drain, counted } = connection;
+                    let client = Client::new(peer, false);
+                    wire::server::serve(stream, client, rules, drain, stack).await;
+                    drop(counted);
+                    Ok::<(), Infallible>(())
+                }
+            });
+            accepting.push(tokio::task::spawn_local(net::serve(
+                socket,
+                port,
+                drain.clone(),
+                connection,
+            )));
+        }
+        let sweeping = tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                idle.sweep();
+            }
+        });
+        let _ = draining.wait_for(|draining| *draining).await;
+        drain.begin();
+        for port in accepting {
+            port.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        }
+        if tokio::time::timeout(grace, drain.empty()).await.is_err() {
+            tracing::warn!(connections = drain.open(), "cut off at the end of the grace period");
+        }
+        sweeping.abort();
+        Ok(())
+    }
+}
+
+fn rules(listener: &Listener) -> Rules {
+    let Listener { limits, timeouts, .. } = listener;
+    Rules {
+        headers: limits.headers,
+        header_bytes: limits.header_bytes,
+        target_bytes: limits.target_bytes,
+        body_bytes: limits.body_bytes,
+        first_byte: timeouts.first_byte,
+        head: timeouts.head,
+        body_idle: timeouts.body_idle,
+        idle: timeouts.idle,
+        stream_idle: timeouts.stream_idle,
+    }
+}
