@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use serin::app::{self, App};
 use serin::cli::{self, Command, RunArgs};
@@ -48,36 +48,33 @@ fn run(RunArgs { config: path }: &RunArgs) -> ExitCode {
 
 fn serve(config: Config, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let app = App::bind(config, Some(path.to_owned()))?;
-    for (name, address) in app.addresses() {
-        eprintln!("serin: listener {name} on {address}");
-    }
-    eprintln!("serin: admin on {}", app.admin_address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        tokio::spawn(reload_on_hangup(app.handle()));
-        app.run(shutdown_signal()).await
+        // Signals are heard before anybody is told that there is something to signal.
+        let hangup = signal(SignalKind::hangup())?;
+        let (terminate, interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        for (name, address) in app.addresses() {
+            eprintln!("serin: listener {name} on {address}");
+        }
+        eprintln!("serin: admin on {}", app.admin_address());
+        tokio::spawn(reload_on(hangup, app.handle()));
+        app.run(either(terminate, interrupt)).await
     })?;
     Ok(())
 }
 
 /// Reads the configuration again at every SIGHUP; control logs what came of it.
-async fn reload_on_hangup(handle: Handle) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return eprintln!("serin: no SIGHUP handler; use `serin reload`");
-    };
+async fn reload_on(mut hangup: Signal, handle: Handle) {
     while hangup.recv().await.is_some() {
         let _logged = handle.reload().await;
     }
 }
 
 /// Completes on SIGINT, and on the SIGTERM that `docker stop` sends.
-async fn shutdown_signal() {
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => return eprintln!("serin: no SIGTERM handler: {error}"),
-    };
+async fn either(mut terminate: Signal, mut interrupt: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupt.recv() => {}
     }
 }

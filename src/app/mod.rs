@@ -32,6 +32,9 @@ use worker::Worker;
 /// How long requests in flight may take to end after a shutdown was asked for.
 pub const GRACE: Duration = Duration::from_secs(25);
 
+/// How long clients may wait for the first health results before they are accepted.
+const FIRST_CHECKS: Duration = Duration::from_secs(1);
+
 /// Why serin did not start.
 #[derive(Debug)]
 pub struct StartError(String);
@@ -75,14 +78,15 @@ impl App {
         let (admin_listener, admin_address) = bind_admin(&config.admin.bind)?;
         let metrics_listener = match config.admin.metrics_bind {
             None => None,
-            Some(address) => Some(std::net::TcpListener::bind(address).map_err(|error| {
-                in_use("admin.metrics_bind", &address.to_string(), &error)
-            })?),
+            Some(address) => Some(
+                std::net::TcpListener::bind(address)
+                    .map_err(|error| in_use("admin.metrics_bind", &address.to_string(), &error))?,
+            ),
         };
 
         let (service_thread, service_handle) = ServiceThread::new()?;
         let (cell, metrics) = (Cell::default(), Metrics::default());
-        let (writers, drain) = Recorder::new(config.workers);
+        let (writers, drain) = Recorder::split(config.workers);
         let workers = worker::plan(writers, &config, &ports, &cell, &metrics);
         let listening = Arc::new(AtomicBool::new(false));
         let admin_config = config.admin.clone();
@@ -137,6 +141,7 @@ impl App {
     /// # Errors
     /// When a thread cannot be made, or one of them failed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let handle = self.admin.handle.clone();
         let Self { ports, admin, admin_listener, metrics_listener, workers, .. } = self;
         let mut service_thread = self.service_thread;
         let (stop_service, service_stopped) = watch::channel(false);
@@ -152,6 +157,7 @@ impl App {
             runtime.block_on(control.run(inbox));
             Ok(())
         })?;
+        first_checks(&handle).await;
         let (drain, draining) = watch::channel(false);
         let mut serving = Vec::new();
         for (worker, sockets) in workers.into_iter().zip(by_worker(ports)) {
@@ -201,10 +207,30 @@ impl Drop for ServiceThread {
     }
 }
 
+/// Waits a moment for the first health result of every stable pool. Whoever connects by then waits
+/// in the queue of the port, which is better than an answer that nothing is known yet.
+async fn first_checks(handle: &Handle) {
+    let known = async {
+        while let Ok(services) = handle.services().await {
+            let mut stable = services.iter().flat_map(|service| &service.stable.endpoints);
+            if stable.all(|endpoint| endpoint.health != "unknown") {
+                break;
+            }
+            tokio::time::sleep(FIRST_CHECKS / 100).await;
+        }
+    };
+    // After that a 503 with its reason is more help than silence.
+    let _ = tokio::time::timeout(FIRST_CHECKS, known).await;
+}
+
 fn in_use(key: &str, address: &str, error: &io::Error) -> StartError {
     let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process listens there: stop it or choose another port",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrInUse => {
+            "; another process listens there: stop it or choose another port"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+        }
         _ => "",
     };
     StartError(format!("`{key}`: cannot listen on {address}: {error}{hint}"))
@@ -266,10 +292,7 @@ fn by_worker(ports: BTreeMap<String, Bound>) -> Vec<Vec<(String, std::net::TcpLi
 
 type Thread = JoinHandle<io::Result<()>>;
 
-fn thread(
-    name: &str,
-    run: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> io::Result<Thread> {
+fn thread(name: &str, run: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<Thread> {
     Builder::new().name(name.to_owned()).spawn(run)
 }
 

@@ -1,5 +1,6 @@
 //! The arguments. What stands here as documentation is what `--help` says.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub(super) struct Global {
         env = "SERIN_TOKEN_FILE",
         hide_env_values = true
     )]
-    pub(super) token_file: Option<PathBuf>,
+    pub(super) token_file: Option<OsString>,
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -195,7 +196,7 @@ pub(super) struct DeployArgs {
     #[arg(value_name = "ENDPOINT")]
     pub(super) endpoints: Vec<Target>,
     /// The version, as people call it
-    #[arg(long, short = 'V')]
+    #[arg(long)]
     pub(super) version: String,
     /// Identifies the release; the version where it is not given
     #[arg(long)]

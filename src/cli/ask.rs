@@ -139,10 +139,8 @@ async fn watch(client: &Client, out: &Out, service: Option<&str>) -> Result<(), 
         match page {
             Ok((value, text)) => {
                 seen = true;
-                match out {
-                    Out { json: true, .. } => out.raw(&format!("{value}\n")),
-                    Out { terminal: true, .. } => out.page(&text),
-                    _ => out.text(&format!("{text}\n")),
+                if !out.page(&value, &text) {
+                    return Ok(());
                 }
             }
             Err(failure) if seen && failure.may_pass() => {

@@ -101,7 +101,9 @@ impl Errand {
         }
         let address: Result<Address, String> = self.global.admin.parse();
         let address = address.map_err(|bad| Failure::Usage(format!("--admin: {bad}")))?;
-        let client = Client::new(address, self.global.token_file);
+        // A variable that is set to nothing names no file.
+        let token_file = self.global.token_file.filter(|path| !path.is_empty());
+        let client = Client::new(address, token_file.map(Into::into));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

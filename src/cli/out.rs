@@ -24,7 +24,7 @@ impl Out {
 
     /// Prints lines of text.
     pub(super) fn text(&self, text: &str) {
-        self.raw(&format!("{}\n", printable(text.trim_end())));
+        self.raw(&lines(text));
     }
 
     /// Prints a document.
@@ -48,15 +48,20 @@ impl Out {
         self.raw("\r\x1b[2K");
     }
 
-    /// Draws a page over the one before.
-    pub(super) fn page(&self, text: &str) {
-        self.raw(&format!("\x1b[H\x1b[2J{}\n", printable(text.trim_end())));
+    /// Prints one page of many: drawn over the one before, or after it. Says whether anybody is
+    /// left to read more.
+    pub(super) fn page(&self, value: &Value, text: &str) -> bool {
+        match self {
+            Self { json: true, .. } => self.raw(&format!("{value}\n")),
+            Self { terminal: true, .. } => self.raw(&format!("\x1b[H\x1b[2J{}", lines(text))),
+            _ => self.raw(&format!("{}\n", lines(text))),
+        }
     }
 
-    /// Prints `text` as it stands.
-    pub(super) fn raw(&self, text: &str) {
+    /// Prints `text` as it stands, and says whether anybody is left to read more.
+    pub(super) fn raw(&self, text: &str) -> bool {
         let mut to = std::io::stdout().lock();
-        let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+        to.write_all(text.as_bytes()).and_then(|()| to.flush()).is_ok()
     }
 
     /// Says why nothing was done: to people, and to the program that asked for a document.
@@ -75,6 +80,11 @@ impl Out {
     pub(super) fn complain(&self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{}", printable(text.trim_end()));
     }
+}
+
+/// `text` as it is printed.
+fn lines(text: &str) -> String {
+    format!("{}\n", printable(text.trim_end()))
 }
 
 /// What a terminal would act on is shown as a replacement character.

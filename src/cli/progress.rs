@@ -15,7 +15,7 @@ pub(super) fn line(view: &ServiceView, rollout: &RolloutView, elapsed: Duration)
     let (minutes, seconds) = (elapsed.as_secs() / 60, elapsed.as_secs() % 60);
     let state = words::state(&rollout.state, Some(rollout));
     let mut line = format!(
-        "{minutes:>3}:{seconds:02}  {state:<15} {:>6}  {} requests, {} failed",
+        "{minutes:>3}:{seconds:02}  {state:<19} {:>6}  {} requests, {} failed",
         view.weight.wanted.to_string(),
         rollout.canary_requests,
         rollout.canary_errors,
@@ -111,7 +111,7 @@ mod tests {
         let rollout = fixture::rollout("step", Some(2));
         assert_eq!(
             line(&fixture::service(), &rollout, s(75)),
-            "  1:15  step 2 of 2         5%  412 requests, 1 failed  412 of 500 requests"
+            "  1:15  step 2 of 2             5%  412 requests, 1 failed  412 of 500 requests"
         );
     }
 

@@ -53,10 +53,11 @@ pub(super) fn word(value: &impl Serialize) -> String {
 
 /// A state, and which step of how many.
 pub(super) fn state(state: &str, rollout: Option<&RolloutView>) -> String {
-    let state = state.replace('_', " ");
+    let name = state.replace('_', " ");
     match rollout.and_then(|rollout| Some((rollout.step?, rollout.steps))) {
-        Some((step, steps)) => format!("{state} {step} of {steps}"),
-        None => state,
+        Some((step, steps)) if state == "step" => format!("step {step} of {steps}"),
+        Some((step, steps)) => format!("{name}, step {step} of {steps}"),
+        None => name,
     }
 }
 
@@ -84,6 +85,15 @@ pub(super) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_names_its_step() {
+        use crate::cli::fixture::rollout;
+        assert_eq!(state("step", Some(&rollout("step", Some(2)))), "step 2 of 2");
+        assert_eq!(state("paused", Some(&rollout("paused", Some(1)))), "paused, step 1 of 2");
+        assert_eq!(state("rolled_back", Some(&rollout("rolled_back", None))), "rolled back");
+        assert_eq!(state("idle", None), "idle");
+    }
 
     #[test]
     fn numbers_have_the_digits_that_they_need() {

@@ -1,10 +1,10 @@
 //! What an operator asks for, checked and done.
 
+use super::Control;
 use super::command::{Action, Asker, Deploy, Refusal};
 use super::decide::decision;
 use super::live::{LivePool, Rollout, millis, record};
 use super::service::Cause;
-use super::Control;
 use crate::clock;
 use crate::config::Target;
 use crate::rollout::plan::{Plan, check_steps, default_steps};
@@ -32,7 +32,11 @@ impl Control {
         };
         let event = match action {
             Action::Weight(weight) => {
-                return self.set_weight(name, weight, &cause("operator", format!("set to {weight}")));
+                return self.set_weight(
+                    name,
+                    weight,
+                    &cause("operator", format!("set to {weight}")),
+                );
             }
             Action::Deploy(deploy) => {
                 let words = format!("version {}", deploy.version);
@@ -46,7 +50,9 @@ impl Control {
             Action::Promote { full: true } => Event::PromoteFull,
             Action::Pause => Event::Pause,
             Action::Resume => Event::Resume,
-            Action::Abort if !service.live.state().is_running() && !service.live.weight.is_zero() => {
+            Action::Abort
+                if !service.live.state().is_running() && !service.live.weight.is_zero() =>
+            {
                 let cause = cause("operator", "abort by an operator".into());
                 return self.set_weight(name, Weight::ZERO, &cause);
             }
@@ -58,13 +64,19 @@ impl Control {
         let state = service.live.state();
         let undone = event == Event::Undo && state == State::Ended(End::Promoted);
         if undone && service.live.previous.is_none() {
-            let why = format!("service `{name}`: the previous pool is no longer kept, so there is nothing to undo; deploy the old version instead");
+            let why = format!(
+                "service `{name}`: the previous pool is no longer kept, so there is nothing to undo; deploy the old version instead"
+            );
             return Err(Refusal::Conflict(why));
         }
         if undone {
             self.check_alive(name)?;
         }
-        let words = format!("{event:?} by an operator").to_lowercase();
+        let what = match event {
+            Event::PromoteFull => "promote --full".to_owned(),
+            _ => format!("{event:?}").to_lowercase(),
+        };
+        let words = format!("{what} by an operator");
         self.apply(name, event, cause("operator", words)).map_err(|_| {
             Refusal::Conflict(format!("service `{name}`: {}", impossible(event, state)))
         })
@@ -114,7 +126,9 @@ impl Control {
         let id = deploy.id.clone().unwrap_or_else(|| deploy.version.clone());
         for (what, text) in [("version", &deploy.version), ("id", &id)] {
             if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
-                return Err(Refusal::Invalid(format!("`{what}` must have 1 to 128 printable characters")));
+                return Err(Refusal::Invalid(format!(
+                    "`{what}` must have 1 to 128 printable characters"
+                )));
             }
         }
         if live.state().is_running() {
@@ -125,7 +139,7 @@ impl Control {
         }
         if live.rejected.contains(&id) {
             return Err(Refusal::Conflict(format!(
-                "service `{name}`: release `{id}` was rolled back; deploy it under another id, or allow it again with retry"
+                "service `{name}`: release `{id}` was rolled back; deploy it under another id, or allow the release that was rejected last again with retry"
             )));
         }
         let Some(pool) = live.canary.clone() else {
@@ -134,7 +148,9 @@ impl Control {
             )));
         };
         if live.targets(&pool, &service.config).is_empty() && deploy.endpoints.is_none() {
-            return Err(Refusal::Invalid(format!("pool `{pool}` has no endpoint: name them in the deploy")));
+            return Err(Refusal::Invalid(format!(
+                "pool `{pool}` has no endpoint: name them in the deploy"
+            )));
         }
         if deploy.endpoints.as_ref().is_some_and(Vec::is_empty) {
             return Err(Refusal::Invalid("`endpoints` is empty".into()));
@@ -155,7 +171,7 @@ impl Control {
         live.rollout = Some(Rollout {
             id,
             version: deploy.version,
-            pool,
+            pool: pool.clone(),
             plan,
             state: State::Idle,
             started_ms: millis(clock::unix()),
@@ -166,16 +182,17 @@ impl Control {
             judge: None,
         });
         service.verdict = None;
-        self.apply(name, Event::Deploy, cause).map_err(|refused| Refusal::Conflict(refused.to_string()))
+        service.forget(&pool);
+        self.apply(name, Event::Deploy, cause)
+            .map_err(|refused| Refusal::Conflict(refused.to_string()))
     }
 
     fn retry(&mut self, name: &str) -> Result<(), Refusal> {
         let Some(service) = self.services.get_mut(name) else { return Ok(()) };
-        let last = service.live.rollout.as_ref().map(|rollout| rollout.id.clone());
-        let Some(id) = last.filter(|id| service.live.rejected.contains(id)) else {
-            return Err(Refusal::Conflict(format!("service `{name}`: the last release was not rejected")));
+        let Some(id) = service.live.rejected.pop() else {
+            return Err(Refusal::Conflict(format!("service `{name}`: no release is rejected")));
         };
-        service.live.rejected.retain(|known| *known != id);
+        tracing::info!(service = name, id, "allowed again");
         self.persist(name);
         Ok(())
     }

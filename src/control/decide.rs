@@ -43,7 +43,8 @@ impl Control {
             }
             _ => cause,
         };
-        if before != after || event == Event::Deploy {
+        let begins_anew = matches!(event, Event::Deploy | Event::Restarted | Event::Rebooted);
+        if before != after || begins_anew {
             self.note(name, event, after, &cause);
         }
         self.carry_out(name, effects, &cause)
@@ -92,7 +93,12 @@ impl Control {
         service.live.weight = Weight::ZERO;
         service.live.watch = None;
         let decision = decision("rolled_back", Weight::ZERO, &cause);
-        tracing::error!(service = name, reason = cause.reason, words = cause.words, "rolled back: the share set by hand is 0% again");
+        tracing::error!(
+            service = name,
+            reason = cause.reason,
+            words = cause.words,
+            "rolled back: the share set by hand is 0% again"
+        );
         record(&mut service.live.by_hand, decision.clone());
         self.report.decided(name, &decision);
         let intent = Intent { rollout: None, started_ms: 0, decision };
@@ -106,12 +112,22 @@ impl Control {
     /// Keeps the record of a decision, and says it.
     fn note(&mut self, name: &str, event: Event, after: State, cause: &Cause) {
         let Some(service) = self.services.get_mut(name) else { return };
-        let weight = service.live.share();
+        // A promoted release has everything, although its pool is no canary any more.
+        let weight = match after {
+            State::Ended(End::Promoted) => Weight::FULL,
+            _ => service.live.share(),
+        };
         let Some(rollout) = &mut service.live.rollout else { return };
         let decision = decision(decision_name(event, after), weight, cause);
         let (what, release) = (&decision.decision, &rollout.id);
         if matches!(after, State::Ended(End::RolledBack | End::GateFailed | End::Undone)) {
-            tracing::error!(service = name, release, reason = cause.reason, words = cause.words, "{what}");
+            tracing::error!(
+                service = name,
+                release,
+                reason = cause.reason,
+                words = cause.words,
+                "{what}"
+            );
         } else {
             tracing::info!(service = name, release, %weight, reason = cause.reason, words = cause.words, "{what}");
         }
@@ -186,7 +202,11 @@ impl Control {
             }
             service.live.retire_at_ms = None;
             let previous = service.live.previous.take();
-            tracing::info!(service = name, previous, "the previous pool is no longer kept for undo");
+            tracing::info!(
+                service = name,
+                previous,
+                "the previous pool is no longer kept for undo"
+            );
             service.token = persist(&self.jobs, &mut self.tokens, service);
         }
     }

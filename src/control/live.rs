@@ -107,7 +107,7 @@ pub struct Decision {
     pub at_ms: u64,
     /// What: `deploy`, `step`, `promoted`, `rolled_back`, ...
     pub decision: String,
-    /// The canary's share afterwards.
+    /// The share of the pool that is released, afterwards.
     pub weight: Weight,
     /// A short name of the reason.
     pub reason: String,

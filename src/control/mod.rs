@@ -126,6 +126,11 @@ impl Control {
 
     /// A canary without endpoints is left now, not at the next tick.
     fn health_changed(&mut self) {
+        for (name, _) in self.publisher.registry.settle() {
+            if let Some(service) = self.services.get_mut(&name) {
+                self.publisher.publish(service);
+            }
+        }
         for (name, event, cause) in self.each(|service, pools| service.glance(pools)) {
             self.decide(&name, event, cause);
         }
@@ -158,9 +163,9 @@ impl Control {
                     true => self.act(&service, action, asker),
                     false => Err(no_such_service(&service)),
                 };
-                let _ = reply.send(done.map(|()| {
-                    Box::new(views::of(&self.services[&service], &self.publisher))
-                }));
+                let _ = reply.send(
+                    done.map(|()| Box::new(views::of(&self.services[&service], &self.publisher))),
+                );
             }
             Command::History { service, reply } => {
                 let _ = reply.send(self.history(service.as_deref()));

@@ -47,7 +47,9 @@ impl Publisher {
     pub(super) fn pool(&mut self, service: &Service, name: &str) -> Option<Arc<Pool>> {
         let config = service.config.pools.get(name)?;
         let key = (service.config.name.clone(), name.to_owned());
-        let pool = self.registry.ensure(&key, config, service.live.targets(name, &service.config));
+        let targets = service.live.targets(name, &service.config);
+        let serves = name == service.live.stable;
+        let pool = self.registry.ensure(&key, config, targets, serves);
         let drained = service.live.pools.get(name).map(|live| &live.drained);
         for endpoint in &pool.endpoints {
             endpoint.set_drained(drained.is_some_and(|drained| drained.contains(&endpoint.target)));

@@ -87,7 +87,8 @@ pub(super) fn merge_all(
     }
     for (name, live) in known {
         if live.state().is_running() && !config.services.contains_key(name) {
-            problems.push(format!("services.{name}: a rollout runs and the file has no such service"));
+            problems
+                .push(format!("services.{name}: a rollout runs and the file has no such service"));
         }
     }
     if problems.is_empty() { Ok(merged) } else { Err(problems) }

@@ -114,11 +114,20 @@ impl Service {
         let seen = self.seen.entry(pool.to_owned()).or_default();
         seen.stats.add(delta);
         merge(&mut seen.interval, &delta.interval);
-        if is_canary && let Some(rollout) = &mut self.live.rollout
+        if is_canary
+            && let Some(rollout) = &mut self.live.rollout
             && rollout.state.is_running()
         {
             rollout.canary_requests += delta.interval.n;
             rollout.canary_errors += delta.interval.errors;
+        }
+    }
+
+    /// Forgets what was seen of `pool`, but for its totals: another version runs there now.
+    pub(super) fn forget(&mut self, pool: &str) {
+        if let Some(seen) = self.seen.get_mut(pool) {
+            seen.stats.forget();
+            seen.interval = Interval::default();
         }
     }
 
@@ -144,9 +153,7 @@ impl Service {
                 }
                 let event = self.running_tick(stage, dt, pools);
                 // A bad verdict is heard at any time; the rest waits for the move or the operator.
-                event.filter(|(event, _)| {
-                    *event == Event::Fail || (moving.is_none() && !paused)
-                })
+                event.filter(|(event, _)| *event == Event::Fail || (moving.is_none() && !paused))
             }
             State::Idle | State::Ended(_) => self.watch_tick(dt, pools),
         };
@@ -166,12 +173,7 @@ impl Service {
         }
     }
 
-    fn running_tick(
-        &mut self,
-        stage: Stage,
-        dt: Duration,
-        pools: &Pools,
-    ) -> Follows {
+    fn running_tick(&mut self, stage: Stage, dt: Duration, pools: &Pools) -> Follows {
         let step = match stage {
             Stage::Gate => return self.gate(pools),
             Stage::Step(step) | Stage::Approval(step) => step,
@@ -190,7 +192,10 @@ impl Service {
         let canary = pools.canary.as_ref()?;
         let count = canary.endpoints.len();
         if canary.is_whole() {
-            let words = format!("all {count} endpoints of pool {} are healthy", canary.name);
+            let words = match count {
+                1 => format!("the endpoint of pool {} is healthy", canary.name),
+                _ => format!("all {count} endpoints of pool {} are healthy", canary.name),
+            };
             return Some((Event::GatePassed, Cause::own("health", words)));
         }
         let limit = self.live.rollout.as_ref()?.plan.deadline.min(GATE_LIMIT);
@@ -270,7 +275,11 @@ impl Service {
 
     fn alarm(&mut self, verdict: &Verdict) {
         if verdict.alarm && !self.alarmed {
-            tracing::error!(service = self.config.name, words = verdict.words, "both pools are bad");
+            tracing::error!(
+                service = self.config.name,
+                words = verdict.words,
+                "both pools are bad"
+            );
         }
         self.alarmed = verdict.alarm;
     }
@@ -306,7 +315,8 @@ impl Service {
     fn take_tick(&mut self, step: usize, dt: Duration, pools: &Pools) -> Tick {
         let mut take = |pool: Option<&Arc<Pool>>| {
             let seen = pool.and_then(|pool| self.seen.get_mut(&pool.name));
-            let mut interval = seen.map(|seen| std::mem::take(&mut seen.interval)).unwrap_or_default();
+            let mut interval =
+                seen.map(|seen| std::mem::take(&mut seen.interval)).unwrap_or_default();
             // Before its first check a pool is not known to be dead.
             interval.healthy = pool.is_some_and(|pool| pool.standing() != Standing::Down);
             interval

@@ -129,11 +129,15 @@ impl Control {
     /// Reads the file again, and applies it whole or not at all.
     pub(super) fn reload(&mut self) -> Result<Reloaded, Refusal> {
         let Some(path) = self.config_path.clone() else {
-            return Err(Refusal::Conflict("this serin runs on built-in defaults: there is no file to read".into()));
+            return Err(Refusal::Conflict(
+                "this serin runs on built-in defaults: there is no file to read".into(),
+            ));
         };
         let reloaded = self.reload_from(&path);
         match &reloaded {
-            Ok(done) => tracing::info!(generation = done.generation, notes = ?done.notes, "reloaded"),
+            Ok(done) => {
+                tracing::info!(generation = done.generation, notes = ?done.notes, "reloaded")
+            }
             Err(refusal) => tracing::error!(%refusal, "not reloaded; nothing was changed"),
         }
         reloaded
@@ -216,7 +220,10 @@ fn issuer(service: &config::Service, store: &Store) -> Result<Option<Issuer>, St
         None => store.cookie_key().map_err(|e| format!("cookie key: {e}"))?,
     };
     if key.len() < 16 {
-        return Err(format!("services.{}.issue: the key must have at least 16 bytes", service.name));
+        return Err(format!(
+            "services.{}.issue: the key must have at least 16 bytes",
+            service.name
+        ));
     }
     Ok(Some(Issuer::new(issue.cookie.clone(), &key, issue.max_age)))
 }

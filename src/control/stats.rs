@@ -67,6 +67,11 @@ impl Stats {
         }
     }
 
+    /// Forgets the last minute.
+    pub(super) fn forget(&mut self) {
+        self.ring.clear();
+    }
+
     /// Lets time pass.
     pub(super) fn age(&mut self, dt: Duration) {
         if self.ring.is_empty() {
@@ -131,8 +136,7 @@ mod tests {
 
     fn delta(ms: u64, count: u64) -> Delta {
         let at = u32::try_from(bucket(Duration::from_millis(ms))).unwrap();
-        let interval =
-            Interval { n: count, successes: vec![(at, count)], ..Interval::default() };
+        let interval = Interval { n: count, successes: vec![(at, count)], ..Interval::default() };
         let mut outcomes = [0; OUTCOMES];
         outcomes[Outcome::Success.index()] = count;
         Delta { interval, outcomes }

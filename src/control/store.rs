@@ -192,7 +192,9 @@ fn read(path: &Path) -> Result<Live, Unusable> {
         Some(format) if format > u64::from(FORMAT) => Err(refuse(format!(
             "has format {format}, and this serin knows up to {FORMAT}: it was written by a newer version, run that one"
         ))),
-        Some(_) => serde_json::from_value(value).map_err(|error| refuse(format!("is damaged ({error})"))),
+        Some(_) => {
+            serde_json::from_value(value).map_err(|error| refuse(format!("is damaged ({error})")))
+        }
         None => Err(refuse("has no `format`".into())),
     }
 }

@@ -9,9 +9,7 @@ use super::live::Decision;
 use super::publish::Publisher;
 use super::service::Service;
 use super::stats::Summary;
-use super::view::{
-    EndpointView, LatencyView, PoolView, RolloutView, ServiceView, ShareView,
-};
+use super::view::{EndpointView, LatencyView, PoolView, RolloutView, ServiceView, ShareView};
 use crate::measure::histogram::middle_us;
 use crate::measure::{Delta, Outcome};
 use crate::rollout::{STATE_NAMES, Stage, State};
@@ -46,22 +44,34 @@ fn reason(service: &Service) -> String {
     let last = || live.rollout.as_ref().and_then(|r| r.decisions.last()).map(|d| d.words.clone());
     match live.state() {
         State::Running { paused: true, .. } => "held by an operator".into(),
+        State::Running { moving: Some(to), .. } => format!("moving to {}", to.name()),
         State::Running { stage: Stage::Gate, .. } => "waiting for the canary to be healthy".into(),
         State::Running { stage: Stage::Approval(_), .. } => "waiting for `promote`".into(),
         State::Running { .. } => verdict().unwrap_or_default(),
         State::Idle | State::Ended(_) if !live.weight.is_zero() => {
-            verdict().unwrap_or_else(|| "share set by hand, unwatched".into())
+            let watched = service.config.judge.watch;
+            let fallback =
+                if watched { "share set by hand" } else { "share set by hand, unwatched" };
+            verdict().unwrap_or_else(|| fallback.into())
+        }
+        // What was done to the share by hand since the last release ended.
+        State::Idle | State::Ended(_) if by_hand_is_last(live) => {
+            live.by_hand.last().map(|decision| decision.words.clone()).unwrap_or_default()
         }
         State::Idle => "no release yet".into(),
         State::Ended(_) => last().unwrap_or_default(),
     }
 }
 
+fn by_hand_is_last(live: &super::live::Live) -> bool {
+    let released = live.rollout.as_ref().and_then(|r| r.decisions.last()).map_or(0, |d| d.at_ms);
+    live.by_hand.last().is_some_and(|decision| decision.at_ms > released)
+}
+
 /// The canary's share of the answers of the last minute.
 fn observed(service: &Service) -> Option<f64> {
-    let answers = |pool: &str| {
-        service.seen.get(pool).map_or(0, |seen| seen.stats.summary().answers)
-    };
+    let answers =
+        |pool: &str| service.seen.get(pool).map_or(0, |seen| seen.stats.summary().answers);
     let canary = service.live.canary.as_deref().map_or(0, answers);
     ratio(canary, canary + answers(&service.live.stable))
 }
@@ -81,13 +91,17 @@ fn pool(service: &Service, name: &str, publisher: &Publisher) -> PoolView {
     let named = Outcome::ALL.iter().zip(total).filter(|(_, count)| *count > 0);
     let key = (service.config.name.clone(), name.to_owned());
     let endpoints = publisher.registry.pool(&key).map(|pool| {
-        let mut views: Vec<EndpointView> = pool.endpoints.iter().map(|endpoint| EndpointView {
-            target: endpoint.target.to_string(),
-            address: Some(endpoint.address.to_string()),
-            health: endpoint.health().name().to_owned(),
-            drained: endpoint.is_drained(),
-            in_flight: endpoint.in_flight(),
-        }).collect();
+        let mut views: Vec<EndpointView> = pool
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointView {
+                target: endpoint.target.to_string(),
+                address: Some(endpoint.address.to_string()),
+                health: endpoint.health().name().to_owned(),
+                drained: endpoint.is_drained(),
+                in_flight: endpoint.in_flight(),
+            })
+            .collect();
         for target in service.live.targets(name, &service.config) {
             if !pool.endpoints.iter().any(|endpoint| endpoint.target == *target) {
                 views.push(EndpointView {
@@ -143,9 +157,11 @@ impl Report {
         let labels = [("service", name.as_str()), ("pool", pool), ("role", role.name())];
         let metrics = &self.metrics;
         let handles =
-            self.pools.entry((name.clone(), pool.to_owned(), role)).or_insert_with(|| PoolHandles {
-                outcomes: [const { None }; Outcome::ALL.len()],
-                duration: metrics.histogram(Metric::RequestDuration, &labels),
+            self.pools.entry((name.clone(), pool.to_owned(), role)).or_insert_with(|| {
+                PoolHandles {
+                    outcomes: [const { None }; Outcome::ALL.len()],
+                    duration: metrics.histogram(Metric::RequestDuration, &labels),
+                }
             });
         for outcome in Outcome::ALL {
             let count = delta.outcomes[outcome.index()];

@@ -28,11 +28,7 @@ pub(super) struct Stored {
 }
 
 /// Writes what `jobs` bring until they end.
-pub(super) async fn run(
-    store: Store,
-    mut jobs: mpsc::Receiver<Job>,
-    stored: mpsc::Sender<Stored>,
-) {
+pub(super) async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, stored: mpsc::Sender<Stored>) {
     while let Some(job) = jobs.recv().await {
         let store = store.clone();
         let (service, token) = (job.service.clone(), job.token);

@@ -87,6 +87,12 @@ impl Latency {
         age_s < settings.warm_s - Slice::ROUNDING_S
     }
 
+    /// How much longer the canary warms up, if it does.
+    pub(super) fn warm_left_s(&self, now_s: f64, settings: &Settings) -> Option<f64> {
+        let age_s = self.first_s.map_or(0.0, |first_s| now_s - first_s);
+        self.is_warming(now_s, settings).then_some(settings.warm_s - age_s)
+    }
+
     /// True once there is enough of a reference to test anything.
     pub(super) fn has_reference(&self) -> bool {
         self.reference.total() >= Self::SAMPLES

@@ -88,11 +88,19 @@ impl Judge {
         }
         let shown = short(evidence.advance_latency)?;
         let words = if self.comparison.latency.has_reference() {
-            format!("latency evidence {shown:.1} of {wanted:.1}")
+            self.latency_words(shown, wanted)
         } else {
             "too few stable successes to compare latencies with".into()
         };
         Some(Said::hold("evidence:latency", words))
+    }
+
+    /// How far the proof about latency is; none is collected while the canary warms up.
+    fn latency_words(&self, shown: f64, wanted: f64) -> String {
+        match self.comparison.latency.warm_left_s(self.clock.now_s(), &self.settings) {
+            Some(left_s) => format!("latency evidence begins in {left_s:.0} s, after the warm-up"),
+            None => format!("latency evidence {shown:.1} of {wanted:.1}"),
+        }
     }
 
     /// The textbook rule: one look at the end of the step.

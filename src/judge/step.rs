@@ -30,6 +30,11 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// The time of the last tick.
+    pub(super) fn now_s(&self) -> f64 {
+        self.last_s.unwrap_or_default()
+    }
+
     const LEAP_S: f64 = 1e9;
 
     /// The time at the end of a tick.

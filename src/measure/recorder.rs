@@ -109,7 +109,7 @@ impl std::fmt::Debug for Recorder {
 
 impl Recorder {
     /// Makes a recorder for `workers` workers, a writer for each, and the one reader.
-    pub fn new(workers: usize) -> (Vec<Writer>, Drain) {
+    pub fn split(workers: usize) -> (Vec<Writer>, Drain) {
         let shards: Vec<_> = (0..workers).map(|_| Arc::new(Shard::new())).collect();
         let writers = shards.iter().map(|shard| Writer { shard: Arc::clone(shard) }).collect();
         (writers, Drain { recorder: Self { shards }, seen: Vec::new(), warm: Vec::new() })
@@ -175,12 +175,7 @@ struct Seen {
 impl Seen {
     fn new() -> Self {
         let zeros = || vec![0; BUCKETS].into_boxed_slice();
-        Self {
-            errors: 0,
-            outcomes: [0; OUTCOMES],
-            successes: zeros(),
-            aborts: Box::default(),
-        }
+        Self { errors: 0, outcomes: [0; OUTCOMES], successes: zeros(), aborts: Box::default() }
     }
 }
 

@@ -36,7 +36,7 @@ fn edges_rise_and_what_is_slower_counts_in_the_last_bucket() {
 
 #[test]
 fn every_count_is_drained_once_over_all_workers() {
-    let (writers, mut drain) = Recorder::new(2);
+    let (writers, mut drain) = Recorder::split(2);
     let ms = Duration::from_millis;
     writers[0].attempt(slot(3), Outcome::Success, ms(5));
     writers[1].attempt(slot(3), Outcome::Success, ms(5));
@@ -59,7 +59,7 @@ fn every_count_is_drained_once_over_all_workers() {
 #[test]
 fn only_the_upstreams_faults_are_errors() {
     for outcome in Outcome::ALL {
-        let (writers, mut drain) = Recorder::new(1);
+        let (writers, mut drain) = Recorder::split(1);
         writers[0].attempt(slot(0), outcome, Duration::from_millis(2));
         let drained = drained(&mut drain);
         let interval = drained.first().map(|d| d.1.interval.clone()).unwrap_or_default();
@@ -78,7 +78,7 @@ fn only_the_upstreams_faults_are_errors() {
 #[test]
 fn workers_that_write_while_control_reads_lose_nothing() {
     const EACH: u64 = 50_000;
-    let (writers, mut drain) = Recorder::new(2);
+    let (writers, mut drain) = Recorder::split(2);
     let mut total = 0;
     let mut count = |drain: &mut Drain| {
         for (_, delta) in drained(drain) {

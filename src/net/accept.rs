@@ -41,12 +41,7 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// Accepts connections of `socket` and gives each to `service`, until the drain begins. What is in
 /// the queue by then is still accepted: closing the socket would reset it.
-pub async fn serve<S>(
-    socket: TcpListener,
-    port: Port,
-    drain: Drain,
-    service: S,
-) -> io::Result<()>
+pub async fn serve<S>(socket: TcpListener, port: Port, drain: Drain, service: S) -> io::Result<()>
 where
     S: Service<Connection, Response = (), Error = std::convert::Infallible> + Clone + 'static,
 {

@@ -18,9 +18,9 @@ fn a_port_and_an_address_have_their_fill() {
     let ip = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
     let first = census.enter(ip(1)).unwrap();
     let _second = census.enter(ip(1)).unwrap();
-    assert_eq!(census.enter(ip(1)).unwrap_err(), census::Full::Address);
+    assert_eq!(census.enter(ip(1)).unwrap_err(), Full::Address);
     let _third = census.enter(ip(2)).unwrap();
-    assert_eq!(census.enter(ip(3)).unwrap_err(), census::Full::Port);
+    assert_eq!(census.enter(ip(3)).unwrap_err(), Full::Port);
     drop(first);
     assert_eq!(census.len(), 2);
     assert!(census.enter(ip(1)).is_ok(), "a place that was left is free");

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -14,11 +13,10 @@ use tower::{Layer, Service};
 
 use super::error::Error;
 use super::{Worker, headers};
-use crate::config::Network;
 use crate::split::sticky::{self, Carrier, Key, Source};
 use crate::split::{Bucket, Role, assign};
 use crate::table::matching::Matched;
-use crate::table::{self, Table};
+use crate::table::{self, Held, Network};
 use crate::wire;
 
 /// A request that knows where it goes.
@@ -28,7 +26,7 @@ pub(super) struct Routed {
     pub(super) body: wire::Body,
     pub(super) client: wire::Client,
     /// The table it began with; it is kept to the end.
-    pub(super) table: Rc<Arc<Table>>,
+    pub(super) table: Rc<Held>,
     /// The service's number in that table.
     pub(super) service: usize,
     /// The side it was assigned to.
@@ -174,12 +172,14 @@ impl Asked<'_> {
         let value = match source {
             Source::Header(name) => self.head.field(name).map(Cow::Borrowed),
             Source::Cookie(name) => self.cookie(name).map(Cow::Borrowed),
-            Source::Query(name) => {
-                Carrier::query(self).and_then(|q| sticky::query(q, name)).map(|v| v.as_bytes().into())
-            }
+            Source::Query(name) => Carrier::query(self)
+                .and_then(|q| sticky::query(q, name))
+                .map(|v| v.as_bytes().into()),
             Source::Ip | Source::Issue => None,
         };
-        value.is_some_and(|value| aws_lc_rs::constant_time::verify_slices_are_equal(&value, secret).is_ok())
+        value.is_some_and(|value| {
+            aws_lc_rs::constant_time::verify_slices_are_equal(&value, secret).is_ok()
+        })
     }
 }
 

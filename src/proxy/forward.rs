@@ -13,10 +13,9 @@ use tokio::time::Instant;
 use super::dispatch::Routed;
 use super::error::Error;
 use super::{Exchange, Worker};
-use crate::config::Balance;
 use crate::split::Role;
 use crate::table::Side;
-use crate::upstream::{Endpoint, Pool, Standing, connect, pick};
+use crate::upstream::{Balance, Endpoint, Pool, Standing, connect, pick};
 use crate::wire::client::{Connection, Unanswered};
 use crate::wire::{self, Body, Head, ResponseHead};
 
@@ -67,16 +66,16 @@ pub(super) async fn forward(
         };
         request = again;
         let exhausted = matches!(failed.error, Error::NoEndpoint { .. }) || tried.len() >= OFFERS;
+        // Before its first check a pool is not at fault for taking nothing.
+        if tried.is_empty() && side.pool.standing() == Standing::Unknown {
+            exchange.moved_to(side.slot);
+        }
         if exhausted && !on_canary {
             let error = if tried.is_empty() { failed.error } else { Error::Connect };
             exchange.failed(error.outcome());
             return Err(error);
         }
-        // Before its first check a canary is not at fault for taking nothing.
-        let unknown = tried.is_empty() && side.pool.standing() == Standing::Unknown;
-        if !unknown {
-            exchange.attempt_failed(failed.error.outcome());
-        }
+        exchange.attempt_failed(failed.error.outcome());
         if exhausted {
             on_canary = false;
             tried.clear();
@@ -141,16 +140,16 @@ async fn attempt(
             }
         }
     };
-    let connection = match open(worker, endpoint, side).await {
-        Ok(connection) => connection,
-        Err(()) => return Err(Failed { error: Error::Connect, again: Some((head, body)) }),
+    let Ok(connection) = open(worker, endpoint, side).await else {
+        return Err(Failed { error: Error::Connect, again: Some((head, body)) });
     };
     let copy = (body.is_done() && head.is_idempotent()).then(|| head.clone());
     send(connection, head, body, until).await.map_err(|Unanswered { error, unsent }| {
         let again = match error {
             // Nothing came back, and sending it again is the same as sending it once.
             wire::Error::Reset => {
-                unsent.map(|request| *request).or(copy.map(|head| (head, Body::empty())))
+                let kept = || copy.map(|head| (head, Body::empty()));
+                unsent.map(|request| *request).or_else(kept)
             }
             _ => unsent.map(|request| *request),
         };

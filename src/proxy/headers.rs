@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::dispatch::Routed;
-use crate::config::Network;
+use crate::table::Network;
 use crate::wire::{self, Field, Head, ResponseHead, Value};
 
 const VIA: Value = Value::of_static("1.1 serin");
@@ -105,11 +105,13 @@ where
 /// Whether a shared cache may store a response, and would hand one user's cookie to another
 /// (RFC 9111 §3.5, §5.2.2).
 fn may_be_shared(head: &ResponseHead) -> bool {
-    head.values(&Field::CACHE_CONTROL).flat_map(|value| value.split(|b| *b == b',')).any(|directive| {
-        let directive = directive.trim_ascii();
-        let name = directive.split(|b| *b == b'=').next().unwrap_or_default();
-        name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage")
-    })
+    head.values(&Field::CACHE_CONTROL).flat_map(|value| value.split(|b| *b == b',')).any(
+        |directive| {
+            let directive = directive.trim_ascii();
+            let name = directive.split(|b| *b == b'=').next().unwrap_or_default();
+            name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage")
+        },
+    )
 }
 
 /// Tells the upstream who asks.

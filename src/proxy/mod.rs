@@ -25,9 +25,8 @@ use std::rc::Rc;
 use rand::rngs::SmallRng;
 use tower::{Service, ServiceBuilder};
 
-use crate::config::Network;
 use crate::measure::Writer;
-use crate::table::Reader;
+use crate::table::{Network, Reader};
 use crate::wire;
 use crate::wire::client::Idle;
 

@@ -39,6 +39,19 @@ pub enum Stage {
     Done,
 }
 
+impl Stage {
+    /// The stage in words.
+    pub fn name(self) -> String {
+        match self {
+            Self::Gate => "the gates".into(),
+            Self::Step(step) => format!("step {}", step + 1),
+            Self::Approval(step) => format!("the approval of step {}", step + 1),
+            Self::Guard => "the guard".into(),
+            Self::Done => "promoted".into(),
+        }
+    }
+}
+
 /// How a rollout ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -173,10 +186,9 @@ pub fn next(state: State, event: Event, plan: &Plan) -> Result<Next, Refused> {
         }
         (Event::Stored, _) => match moving {
             Some(Stage::Done) => Ok((State::Ended(End::Promoted), &[Swap, Publish, Persist])),
-            Some(stage) => Ok((
-                State::Running { stage, moving: None, paused },
-                &[Publish, Persist, Observe],
-            )),
+            Some(stage) => {
+                Ok((State::Running { stage, moving: None, paused }, &[Publish, Persist, Observe]))
+            }
             None => Err(Refused),
         },
         // What was pending never happened; what was confirmed is begun anew.
@@ -189,7 +201,9 @@ pub fn next(state: State, event: Event, plan: &Plan) -> Result<Next, Refused> {
         )),
         _ if moving.is_some() => Err(Refused),
         (Event::Promote, _) => ahead(stage, plan, true).ok_or(Refused),
-        (Event::PromoteFull, Stage::Step(_) | Stage::Approval(_)) => Ok(move_to(stage, Stage::Guard)),
+        (Event::PromoteFull, Stage::Step(_) | Stage::Approval(_)) => {
+            Ok(move_to(stage, Stage::Guard))
+        }
         _ if paused => Err(Refused),
         (Event::GatePassed, Stage::Gate) => Ok(move_to(stage, Stage::Step(0))),
         (Event::Advance, Stage::Step(_)) => ahead(stage, plan, false).ok_or(Refused),
@@ -276,8 +290,16 @@ impl State {
 
 /// Every name that [`State::name`] returns.
 pub const STATE_NAMES: [&str; 10] = [
-    "idle", "paused", "gate", "step", "approval", "guard", "promoted", "rolled_back",
-    "gate_failed", "undone",
+    "idle",
+    "paused",
+    "gate",
+    "step",
+    "approval",
+    "guard",
+    "promoted",
+    "rolled_back",
+    "gate_failed",
+    "undone",
 ];
 
 #[cfg(test)]

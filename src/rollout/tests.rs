@@ -11,14 +11,8 @@ fn plan() -> Plan {
     plan
 }
 
-const STAGES: [Stage; 6] = [
-    Stage::Gate,
-    Stage::Step(0),
-    Stage::Step(1),
-    Stage::Approval(0),
-    Stage::Guard,
-    Stage::Done,
-];
+const STAGES: [Stage; 6] =
+    [Stage::Gate, Stage::Step(0), Stage::Step(1), Stage::Approval(0), Stage::Guard, Stage::Done];
 const EVENTS: [Event; 16] = [
     Event::Deploy,
     Event::GatePassed,
@@ -40,9 +34,7 @@ const EVENTS: [Event; 16] = [
 
 fn states() -> Vec<State> {
     let mut states = vec![State::Idle];
-    states.extend(
-        [End::Promoted, End::RolledBack, End::GateFailed, End::Undone].map(State::Ended),
-    );
+    states.extend([End::Promoted, End::RolledBack, End::GateFailed, End::Undone].map(State::Ended));
     for stage in STAGES.into_iter().filter(|stage| *stage != Stage::Done) {
         for moving in std::iter::once(None).chain(STAGES.map(Some)) {
             for paused in [false, true] {

@@ -31,7 +31,7 @@ impl Cell {
     /// A worker's own view.
     pub fn reader(&self) -> Reader {
         let cache = Cache::new(Arc::clone(&self.0));
-        let local = Rc::new(self.load());
+        let local = Rc::new(Held(self.load()));
         Reader { cache, local }
     }
 }
@@ -41,15 +41,28 @@ impl Cell {
 #[derive(Debug)]
 pub struct Reader {
     cache: Cache<Arc<ArcSwap<Table>>, Arc<Table>>,
-    local: Rc<Arc<Table>>,
+    local: Rc<Held>,
+}
+
+/// A table that requests of one worker hold. Cloning the `Rc` around it writes no memory that
+/// another worker reads.
+#[derive(Debug)]
+pub struct Held(Arc<Table>);
+
+impl std::ops::Deref for Held {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.0
+    }
 }
 
 impl Reader {
     /// The current table.
-    pub fn load(&mut self) -> Rc<Arc<Table>> {
+    pub fn load(&mut self) -> Rc<Held> {
         let current = self.cache.load();
-        if !Arc::ptr_eq(current, &self.local) {
-            self.local = Rc::new(Arc::clone(current));
+        if !Arc::ptr_eq(current, &self.local.0) {
+            self.local = Rc::new(Held(Arc::clone(current)));
         }
         Rc::clone(&self.local)
     }

@@ -60,9 +60,7 @@ impl Matcher {
         }
         let lists = matcher.exact.values_mut().chain(matcher.wildcard.values_mut());
         for rules in lists.chain([&mut matcher.any]) {
-            rules.sort_by_key(|rule| {
-                std::cmp::Reverse((rule.prefix.len(), rule.conditions.len()))
-            });
+            rules.sort_by_key(|rule| std::cmp::Reverse((rule.prefix.len(), rule.conditions.len())));
         }
         matcher
     }

@@ -7,14 +7,15 @@ pub mod matching;
 
 use std::sync::Arc;
 
-use crate::config::Force;
 use crate::measure::SlotId;
 use crate::split::issued::Issuer;
 use crate::split::sticky::Source;
 use crate::split::{Role, Split};
 use crate::upstream::Pool;
 
-pub use cell::{Cell, Reader};
+pub use cell::{Cell, Held, Reader};
+// What a request is judged by at the door, in the words of the file.
+pub use crate::config::{Force, Network};
 pub use matching::Matcher;
 
 /// One generation of all services.

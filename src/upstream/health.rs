@@ -139,9 +139,19 @@ mod tests {
         let mut health = Unknown;
         // Passed or not, and what is thought of it afterwards: rise 2, fall 3.
         let story = [
-            (false, Unknown), (false, Unknown), (false, Down), (true, Down), (false, Down),
-            (true, Down), (true, Up), (false, Up), (false, Up), (true, Up), (false, Up),
-            (false, Up), (false, Down),
+            (false, Unknown),
+            (false, Unknown),
+            (false, Down),
+            (true, Down),
+            (false, Down),
+            (true, Down),
+            (true, Up),
+            (false, Up),
+            (false, Up),
+            (true, Up),
+            (false, Up),
+            (false, Up),
+            (false, Down),
         ];
         for (number, (passed, want)) in story.into_iter().enumerate() {
             health = streak.next(health, passed, 2, 3);

@@ -11,11 +11,12 @@ mod resolve;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::config::{Balance, PoolTimeouts, Target};
+pub use crate::config::Balance;
+use crate::config::{PoolTimeouts, Target};
 use health::Health;
 
 /// A server of a pool, at one address.

@@ -5,11 +5,7 @@
 ///
 /// Power of two choices (Mitzenmacher 2001): the less busy of two drawn at random, which is nearly
 /// as even as looking at all of them and never sends a herd to the one that looks idle.
-pub fn least_request(
-    len: usize,
-    draw: u64,
-    load: impl Fn(usize) -> Option<u32>,
-) -> Option<usize> {
+pub fn least_request(len: usize, draw: u64, load: impl Fn(usize) -> Option<u32>) -> Option<usize> {
     let (high, low) = (draw >> 32, draw & 0xffff_ffff);
     let first = scale(high, len)?;
     if len == 1 {
@@ -86,7 +82,8 @@ mod tests {
 
     #[test]
     fn turns_go_round() {
-        let chosen: Vec<_> = (0..5).map(|turn| round_robin(3, turn, |_| Some(0)).unwrap()).collect();
+        let chosen: Vec<_> =
+            (0..5).map(|turn| round_robin(3, turn, |_| Some(0)).unwrap()).collect();
         assert_eq!(chosen, [0, 1, 2, 0, 1]);
     }
 }

@@ -34,10 +34,16 @@ pub struct Registry {
     changed: Arc<Notify>,
     resolved: mpsc::Sender<Resolved>,
     pools: HashMap<PoolKey, Entry>,
+    /// Pools whose old endpoints still serve.
+    unsettled: Vec<PoolKey>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// Whether it must not be without endpoints while new ones are checked for the first time.
+    serves: bool,
+    /// Endpoints of before, until one of the new ones is up.
+    leaving: Vec<Checked>,
     config: config::Pool,
     targets: Vec<Target>,
     addresses: Vec<(Target, Vec<SocketAddr>)>,
@@ -74,26 +80,32 @@ impl Registry {
         changed: Arc<Notify>,
         resolved: mpsc::Sender<Resolved>,
     ) -> Self {
-        Self { service_thread, changed, resolved, pools: HashMap::new() }
+        Self { service_thread, changed, resolved, pools: HashMap::new(), unsettled: Vec::new() }
     }
 
     /// Returns the pool `key` as `config` and `targets` want it. What did not change stays: the
-    /// endpoints, their health, their connections.
+    /// endpoints, their health, their connections. A pool that `serves` keeps its old endpoints
+    /// until one of the new ones is up; one that does not must never show what it was before.
     pub fn ensure(
         &mut self,
         key: &PoolKey,
         config: &config::Pool,
         targets: &[Target],
+        serves: bool,
     ) -> Arc<Pool> {
-        if let Some(entry) = self.pools.get(key)
+        if let Some(entry) = self.pools.get_mut(key)
             && entry.config == *config
             && entry.targets == targets
+            && (serves || entry.leaving.is_empty())
         {
+            entry.serves = serves;
             return Arc::clone(&entry.pool);
         }
         let before = self.pools.remove(key);
         let keep_checks = before.as_ref().is_some_and(|entry| entry.config.health == config.health);
         let mut entry = Entry {
+            serves,
+            leaving: Vec::new(),
             config: config.clone(),
             targets: targets.to_vec(),
             addresses: Vec::new(),
@@ -110,7 +122,10 @@ impl Registry {
         if let Some(mut before) = before {
             if keep_checks {
                 entry.checked = std::mem::take(&mut before.checked);
+            } else if serves {
+                entry.leaving = before.checked.drain().map(|(_, checked)| checked).collect();
             }
+            entry.leaving.append(&mut before.leaving);
             let known = std::mem::take(&mut before.addresses);
             entry.addresses = known.into_iter().filter(|a| targets.contains(&a.0)).collect();
         }
@@ -150,6 +165,21 @@ impl Registry {
         (pool.endpoints.iter().map(|e| e.id).collect::<Vec<_>>() != before).then_some(pool)
     }
 
+    /// Lets old endpoints go where a new one is up by now, and returns the pools that changed.
+    pub fn settle(&mut self) -> Vec<PoolKey> {
+        let mut changed = Vec::new();
+        for key in std::mem::take(&mut self.unsettled) {
+            let Some(mut entry) = self.pools.remove(&key) else { continue };
+            let before = entry.leaving.len();
+            self.rebuild(&mut entry, &key);
+            if entry.leaving.len() != before {
+                changed.push(key.clone());
+            }
+            self.pools.insert(key, entry);
+        }
+        changed
+    }
+
     /// The pool `key` as it stands.
     pub fn pool(&self, key: &PoolKey) -> Option<&Arc<Pool>> {
         self.pools.get(key).map(|entry| &entry.pool)
@@ -161,7 +191,7 @@ impl Registry {
     }
 
     /// Makes endpoints of the entry's addresses, old ones where they are, and a pool of them.
-    fn rebuild(&self, entry: &mut Entry, key: &PoolKey) {
+    fn rebuild(&mut self, entry: &mut Entry, key: &PoolKey) {
         let mut before = std::mem::take(&mut entry.checked);
         let mut endpoints = Vec::new();
         for target in &entry.targets {
@@ -172,6 +202,14 @@ impl Registry {
                 endpoints.push(Arc::clone(&checked.endpoint));
                 entry.checked.insert(name, checked);
             }
+        }
+        entry.leaving.extend(before.into_values());
+        entry.leaving.retain(|checked| checked.endpoint.is_available());
+        if !entry.serves || endpoints.iter().any(|endpoint| endpoint.is_available()) {
+            entry.leaving.clear();
+        } else if !entry.leaving.is_empty() {
+            endpoints.extend(entry.leaving.iter().map(|checked| Arc::clone(&checked.endpoint)));
+            self.unsettled.push(key.clone());
         }
         entry.pool = Arc::new(Pool {
             name: key.1.clone(),

@@ -27,9 +27,15 @@ pub struct Body {
 enum Kind {
     Bytes(Bytes),
     /// From a client; `left` is how many more bytes are taken.
-    Request { incoming: Incoming, left: u64 },
+    Request {
+        incoming: Incoming,
+        left: u64,
+    },
     /// From an upstream, whose connection is given back at the end.
-    Response { incoming: Incoming, lease: Option<Lease> },
+    Response {
+        incoming: Incoming,
+        lease: Option<Lease>,
+    },
 }
 
 /// Bounds the wait for the next piece, and the whole.
@@ -127,12 +133,10 @@ impl Body {
 impl IdleLimit {
     /// Completes when the wait has been too long.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let at = |now: Instant| {
-            match (now.checked_add(self.limit), self.deadline) {
-                (Some(idle), Some(deadline)) => idle.min(deadline),
-                (Some(at), None) | (None, Some(at)) => at,
-                (None, None) => now + FAR,
-            }
+        let at = |now: Instant| match (now.checked_add(self.limit), self.deadline) {
+            (Some(idle), Some(deadline)) => idle.min(deadline),
+            (Some(at), None) | (None, Some(at)) => at,
+            (None, None) => now + FAR,
         };
         let sleep = match &mut self.sleep {
             Some(sleep) => {

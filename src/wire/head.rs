@@ -210,8 +210,8 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// A head with `status` and no fields; 500 where `status` is none.
     pub fn new(status: u16) -> Self {
-        let status = http::StatusCode::from_u16(status)
-            .unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         Self { status, fields: HeaderMap::new() }
     }
 

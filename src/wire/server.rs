@@ -165,7 +165,9 @@ impl Pulse {
             Phase::Head => rules.head,
             Phase::Idle => rules.idle,
             // A look now and then is enough: the limit that counts begins when it is served.
-            Phase::Serving => return Some(rules.head.min(rules.idle).max(Duration::from_millis(1))),
+            Phase::Serving => {
+                return Some(rules.head.min(rules.idle).max(Duration::from_millis(1)));
+            }
         };
         limit.checked_sub(now.duration_since(self.since.get())).filter(|left| !left.is_zero())
     }
@@ -206,7 +208,11 @@ where
 
 /// An answer of our own to a request that nobody above gets to see. The connection is closed: what
 /// the client sends next may be anything.
-fn own<W: Watch>(status: u16, reason: &'static str, pulse: Rc<Pulse>) -> http::Response<Outgoing<W>> {
+fn own<W: Watch>(
+    status: u16,
+    reason: &'static str,
+    pulse: Rc<Pulse>,
+) -> http::Response<Outgoing<W>> {
     let mut head = ResponseHead::new(status);
     let mut body = Body::empty();
     if status == 204 {

@@ -44,7 +44,11 @@ impl Servers {
     }
 }
 
-async fn serve(version: &'static str, fault: Fault, hits: Arc<AtomicU64>) -> io::Result<SocketAddr> {
+async fn serve(
+    version: &'static str,
+    fault: Fault,
+    hits: Arc<AtomicU64>,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), 0)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {

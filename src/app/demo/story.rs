@@ -67,7 +67,11 @@ impl Story {
             servers.stable, self.fault, servers.canary, self.rps
         );
         // With --json standard output is for the one document.
-        if self.json { eprint!("{text}") } else { println!("{text}") }
+        if self.json {
+            eprint!("{text}")
+        } else {
+            println!("{text}")
+        }
         self.say("traffic begins; all of it goes to blue");
     }
 
@@ -87,7 +91,11 @@ impl Story {
             }
             for decision in rollout.decisions.iter().skip(told) {
                 let (what, words) = (&decision.decision, &decision.words);
-                self.say(&format!("{:<12} canary {:>4}  {words}", what, decision.weight.to_string()));
+                self.say(&format!(
+                    "{:<12} canary {:>4}  {words}",
+                    what,
+                    decision.weight.to_string()
+                ));
                 told_at = now;
             }
             told = rollout.decisions.len();
@@ -157,7 +165,8 @@ impl Story {
         } else {
             println!("  release took         {whole:>8.1} s");
         }
-        let verdict = if as_it_should { "as it should have ended" } else { "NOT as it should have" };
+        let verdict =
+            if as_it_should { "as it should have ended" } else { "NOT as it should have" };
         println!("  the story ended      {verdict}");
     }
 }

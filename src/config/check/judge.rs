@@ -98,7 +98,6 @@ fn tolerances(table: &Table<'_>, settings: &mut Settings) {
     number(table, "latency_ratio", &mut settings.latency_ratio, RATIO, |n| n >= 1.0);
     number(table, "warm_s", &mut settings.warm_s, NOT_NEGATIVE, |n| n >= 0.0);
     number(table, "warm_margin", &mut settings.warm_margin, RATIO, |n| n >= 1.0);
-    number(table, "resource_margin", &mut settings.resource_margin, NOT_NEGATIVE, |n| n >= 0.0);
     share(table, "stable_dead", &mut settings.stable_dead, "above 0%", |n| n > 0.0);
 }
 
@@ -107,24 +106,13 @@ fn tests(table: &Table<'_>, settings: &mut Settings) {
     let above_one = |n| n > 1.0;
     grid(table, "error_grid", &mut settings.error_grid, "above 1", above_one);
     grid(table, "latency_grid", &mut settings.latency_grid, "above 1", above_one);
-    grid(table, "resource_grid", &mut settings.resource_grid, "between 0 and 1", |n| {
-        n > 0.0 && n < 1.0
-    });
     number(table, "slice_s", &mut settings.slice_s, "above 0 and at most 60", |n| {
         n > 0.0 && n <= 60.0
     });
     number(table, "cap", &mut settings.cap, POSITIVE, |n| n > 0.0);
     let half_life = &mut settings.reference_half_life_s;
     number(table, "reference_half_life_s", half_life, POSITIVE, |n| n > 0.0);
-    number(table, "resource_block_s", &mut settings.resource_block_s, POSITIVE, |n| n > 0.0);
     number(table, "suspicion", &mut settings.suspicion, POSITIVE, |n| n > 0.0);
-    if let Some(cap) = table.read("key_cap", |value| value.integer(1..=1_000_000)) {
-        settings.key_cap = cap;
-    }
-    let routes = table.read("max_routes", |value| value.integer(1..=1_000));
-    if let Some(routes) = routes.and_then(|routes| usize::try_from(routes).ok()) {
-        settings.max_routes = routes;
-    }
 }
 
 /// When a step ends.

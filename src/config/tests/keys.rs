@@ -39,7 +39,7 @@ fn with_table(path: &str, lines: &str) -> String {
 }
 
 /// What DESIGN promises for later, with a value as DESIGN writes it.
-const LATER: [(&str, &str); 49] = [
+const LATER: [(&str, &str); 54] = [
     ("state", "etcd = { endpoints = [\"http://127.0.0.1:2379\"] }"),
     ("listeners.NAME", "tls = []"),
     ("listeners.NAME", "client_ca = \"clients.pem\""),
@@ -71,6 +71,11 @@ const LATER: [(&str, &str); 49] = [
     ("services.NAME.judge", "slo = { error_rate = \"1%\" }"),
     ("services.NAME.judge", "prometheus = []"),
     ("services.NAME.judge", "min_requests = 500"),
+    ("services.NAME.judge", "key_cap = 2"),
+    ("services.NAME.judge", "max_routes = 8"),
+    ("services.NAME.judge", "resource_margin = 0.25"),
+    ("services.NAME.judge", "resource_block_s = 10"),
+    ("services.NAME.judge", "resource_grid = [0.3, 0.6, 0.9]"),
     // Values of keys that are read now.
     ("listeners.NAME", "protocols = [\"h2\"]"),
     ("listeners.NAME", "protocols = [\"http/1.1\", \"h2\"]"),

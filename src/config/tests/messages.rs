@@ -196,7 +196,7 @@ fn a_wrong_value_is_told_what_it_must_be() {
         ("[services.shop.judge]\ncap = nan", "nan", "`cap` must be above 0"),
         ("[services.shop.judge]\ncap = inf", "inf", "`cap` must be above 0"),
         ("[services.shop.judge]\ncap = 1979-05-27", "1979", "`cap` must be a number, not a date"),
-        ("[services.shop.judge]\nkey_cap = 0", "0", "`key_cap` must be from 1 to 1000000"),
+        ("[services.shop.judge]\nhorizon_slices = 0", "0", "`horizon_slices` must be at least 1"),
         ("[services.shop.judge]\nlevels = []", "[]", "`levels` must not be empty"),
         (
             "[services.shop.judge]\nlevels = [0.9, 1]",

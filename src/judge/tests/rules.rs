@@ -23,7 +23,7 @@ fn a_good_canary_advances_once_nothing_is_missing() {
         (1, "requests", "10 of 100 requests"),
         (10, "hold", "2 of 10 s"),
         (40, "evidence:err", "error evidence 2.9 of 3.0"),
-        (42, "evidence:latency", "latency evidence 0.0 of 3.0"),
+        (42, "evidence:latency", "latency evidence begins in 20 s, after the warm-up"),
         (141, "advance", "the step has shown what it had to show"),
     ];
     let want = want.map(|(tick, reason, words)| (tick, reason.to_string(), words.to_string()));

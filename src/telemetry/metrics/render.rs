@@ -26,7 +26,12 @@ pub(super) fn render(store: &Store) -> String {
         for (labels, series) in &family {
             let _ = match series {
                 Series::Counter(count) => {
-                    writeln!(out, "{name}{} {}", braces(labels, None), count.load(Ordering::Relaxed))
+                    writeln!(
+                        out,
+                        "{name}{} {}",
+                        braces(labels, None),
+                        count.load(Ordering::Relaxed)
+                    )
                 }
                 Series::Gauge(bits) => {
                     let value = f64::from_bits(bits.load(Ordering::Relaxed));

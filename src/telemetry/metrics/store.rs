@@ -10,14 +10,16 @@ use metrics::{
 };
 
 /// Upper bounds of the buckets that are exposed, in seconds.
-pub(super) const BOUNDS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+pub(super) const BOUNDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Series by the name of their metric.
+type Families = BTreeMap<String, Vec<(Vec<Label>, Series)>>;
 
 /// All series of one process, by name and labels.
 #[derive(Debug, Default)]
 pub struct Store {
-    series: Mutex<BTreeMap<String, Vec<(Vec<Label>, Series)>>>,
+    series: Mutex<Families>,
 }
 
 /// One series.
@@ -58,7 +60,7 @@ impl HistogramFn for Buckets {
 }
 
 impl Store {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<(Vec<Label>, Series)>>> {
+    fn lock(&self) -> MutexGuard<'_, Families> {
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

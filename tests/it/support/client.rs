@@ -1,0 +1,99 @@
+//! Clients: one that speaks HTTP, and one that sends what bytes it is given.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::PATIENCE;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: String,
+}
+
+/// A connection of a client that keeps it.
+pub(crate) struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).await.unwrap()
+    }
+
+    pub(crate) async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Self { sender, host: address.to_string() })
+    }
+
+    /// Sends `METHOD /target` with `fields` and reads the answer.
+    pub(crate) async fn send(
+        &mut self,
+        line: &str,
+        fields: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, hyper::Error> {
+        let (method, target) = line.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(target);
+        if !fields.iter().any(|field| field.0 == "host") {
+            request = request.header("host", &self.host);
+        }
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        self.sender.ready().await?;
+        let exchange = async {
+            let response = self.sender.send_request(request).await?;
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok(Answer {
+                status: parts.status,
+                fields: parts.headers,
+                body: String::from_utf8_lossy(&body).into_owned(),
+            })
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.expect("no answer in time")
+    }
+
+    /// GETs `/` as `user`.
+    pub(crate) async fn get_as(&mut self, user: &str) -> Answer {
+        self.send("GET /", &[("x-user-id", user)], "").await.unwrap()
+    }
+}
+
+/// One request over a connection of its own.
+pub(crate) async fn get(address: SocketAddr, target: &str, fields: &[(&str, &str)]) -> Answer {
+    Client::connect(address).await.send(&format!("GET {target}"), fields, "").await.unwrap()
+}
+
+/// Sends `bytes` and returns all that comes back until the connection is closed, or until nothing
+/// more comes for a moment.
+pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut got = Vec::new();
+    let mut buffer = [0; 4096];
+    let mut wait = PATIENCE;
+    loop {
+        match tokio::time::timeout(wait, stream.read(&mut buffer)).await {
+            Ok(Ok(n)) if n > 0 => got.extend_from_slice(&buffer[..n]),
+            _ => return String::from_utf8_lossy(&got).into_owned(),
+        }
+        wait = std::time::Duration::from_millis(200);
+    }
+}

@@ -1,0 +1,99 @@
+//! serin as a process: started, asked and killed as an operator would.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use super::PATIENCE;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_serin");
+
+/// A running `serin run`.
+pub(crate) struct Serin {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: String,
+}
+
+impl Serin {
+    /// Starts it on `dir/proxy.toml` and waits until it listens.
+    pub(crate) fn start(dir: &Path) -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["run", "--config"])
+            .arg(dir.join("proxy.toml"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (lines, line) = mpsc::channel();
+        // Reads on, so that a full pipe never stops it.
+        thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|text| {
+                let _ = lines.send(text);
+            });
+        });
+        let (mut address, mut admin, mut said) = (None, None, String::new());
+        while address.is_none() || admin.is_none() {
+            let text = line.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("ended:\n{said}"));
+            said += &format!("{text}\n");
+            if let Some(rest) = text.strip_prefix("serin: listener web on ") {
+                address = Some(rest.parse().unwrap());
+            }
+            if let Some(rest) = text.strip_prefix("serin: admin on ") {
+                admin = Some(rest.to_owned());
+            }
+        }
+        thread::spawn(move || line.into_iter().for_each(drop));
+        Self { child, address: address.unwrap(), admin: admin.unwrap() }
+    }
+
+    /// Runs a command against it.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Output {
+        serin(&[arguments, &["--admin", &self.admin]].concat())
+    }
+
+    /// The service `shop` as JSON.
+    pub(crate) fn shop(&self) -> serde_json::Value {
+        let output = self.ask(&["status", "shop", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Serin {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the binary to its end, which must come within two minutes: the demo takes half of one.
+pub(crate) fn serin(arguments: &[&str]) -> Output {
+    let child = Command::new(BINARY)
+        .args(arguments)
+        .env_remove("SERIN_ADMIN")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id().to_string();
+    let (ended, end) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if end.recv_timeout(6 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-9", &pid]).status();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watchdog.join().unwrap();
+    output
+}
