@@ -1,7 +1,7 @@
 //! The way of a decision, on one screen.
 //!
 //! One task on one thread. Whatever happens (a tick, a command, a health check, a look-up, a write
-//! that is done) becomes an event, [`rollout::next`] says what follows, and the effects are
+//! that is done) becomes an event, [`crate::rollout::next`] says what follows, and the effects are
 //! carried out in its order: back at once, forward only after it is on disk.
 
 mod act;
