@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Err(code) => code,
         Ok(Command::Run(args)) => run(&args),
         Ok(Command::Demo(args)) => app::demo::run(&args),
+        Ok(Command::Judge) => app::replay::run(),
         Ok(Command::Errand(errand)) => errand.run(),
     }
 }

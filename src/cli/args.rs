@@ -130,6 +130,8 @@ pub(super) enum Verb {
     Enable(EndpointArgs),
     /// Read the configuration again; a bad file changes nothing
     Reload,
+    /// Judge ticks from standard input, one JSON document a line, as the proxy would judge them
+    Judge,
     /// Print a script that completes commands in a shell
     #[command(after_help = "Example: serin completions bash > /etc/bash_completion.d/serin")]
     Completions {

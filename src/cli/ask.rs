@@ -60,7 +60,11 @@ pub(super) async fn ask(client: &Client, out: &Out, verb: Verb) -> Result<u8, Fa
             });
         }
         // Done without asking anybody.
-        Verb::Run(_) | Verb::Demo(_) | Verb::Check { .. } | Verb::Completions { .. } => {}
+        Verb::Run(_)
+        | Verb::Demo(_)
+        | Verb::Judge
+        | Verb::Check { .. }
+        | Verb::Completions { .. } => {}
     }
     Ok(DONE)
 }

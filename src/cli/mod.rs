@@ -42,6 +42,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show a release in the terminal.
     Demo(DemoArgs),
+    /// Judge recorded ticks.
+    Judge,
     /// Anything that this module does by itself.
     Errand(Errand),
 }
@@ -72,6 +74,7 @@ fn parse_from(
     let Cli { global, verb } = Cli::try_parse_from(arguments)?;
     Ok(match verb {
         Verb::Run(args) => Command::Run(args),
+        Verb::Judge => Command::Judge,
         Verb::Demo(args) => Command::Demo(DemoArgs { json: global.json, ..args }),
         verb => Command::Errand(Errand { global, verb }),
     })

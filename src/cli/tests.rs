@@ -6,6 +6,7 @@ fn meaning(arguments: &[&str]) -> Result<String, u8> {
     match parse_from(arguments) {
         Ok(Command::Run(args)) => Ok(format!("run {}", args.config.display())),
         Ok(Command::Demo(args)) => Ok(format!("demo {:?} {} {}", args.fault, args.rps, args.json)),
+        Ok(Command::Judge) => Ok("judge".into()),
         Ok(Command::Errand(errand)) => {
             let verb = format!("{:?}", errand.verb);
             Ok(verb.split([' ', '(']).next().unwrap_or_default().to_lowercase())
@@ -23,6 +24,7 @@ fn the_arguments_are_sound() {
 fn arguments_and_their_meaning() {
     let table: &[(&[&str], Result<&str, u8>)] = &[
         (&["run"], Ok("run proxy.toml")),
+        (&["judge"], Ok("judge")),
         (&["run", "--config", "a.toml"], Ok("run a.toml")),
         (&["demo"], Ok("demo None 400 false")),
         (&["demo", "--fault", "errors", "--rps", "50", "--json"], Ok("demo Errors 50 true")),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[rustfmt::skip]
 const MAY_NAME: &[(&str, &[&str], Kind)] = &[
     ("admin",     &["config", "control", "table", "telemetry"],               Kind::Shell),
-    ("app",       &["admin", "cli", "clock", "config", "control", "measure", "net", "proxy", "table",
+    ("app",       &["admin", "cli", "clock", "config", "control", "judge", "measure", "net", "proxy", "table",
                     "telemetry", "wire"],                                     Kind::Shell),
     ("cli",       &["admin", "config"],                                       Kind::Shell),
     ("clock",     &[],                                                        Kind::Shell),
