@@ -1,6 +1,9 @@
 //! Carries out what the state machine says, in its order, and keeps the record.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use tokio::sync::mpsc;
 
 use super::live::{Decision, millis, record};
 use super::service::{Cause, Service};
@@ -10,6 +13,9 @@ use super::{Control, SAVE_EVERY};
 use crate::clock;
 use crate::rollout::{self, Effect, End, Event, Refused, Stage, State};
 use crate::split::{Salt, Weight};
+
+/// How long the end of the process waits for the disk.
+const LAST_WRITES: Duration = Duration::from_secs(3);
 
 impl Control {
     /// Lets `event` happen to service `name`. Events that no longer apply are dropped: the state
@@ -71,7 +77,8 @@ impl Control {
                     };
                     // Without it a kill -9 in the next milliseconds would bring the canary back;
                     // that is no reason to leave it up now.
-                    if let Err(error) = self.store.write_intent(name, &intent) {
+                    service.last_intent += 1;
+                    if let Err(error) = self.store.write_intent(name, service.last_intent, &intent) {
                         tracing::error!(service = name, %error, "cannot write the intent");
                     }
                 }
@@ -102,7 +109,8 @@ impl Control {
         record(&mut service.live.by_hand, decision.clone());
         self.report.decided(name, &decision);
         let intent = Intent { rollout: None, started_ms: 0, decision };
-        if let Err(error) = self.store.write_intent(name, &intent) {
+        service.last_intent += 1;
+        if let Err(error) = self.store.write_intent(name, service.last_intent, &intent) {
             tracing::error!(service = name, %error, "cannot write the intent");
         }
         self.publisher.publish(service);
@@ -155,6 +163,7 @@ impl Control {
             service.unsaved = true;
             return;
         }
+        service.stored = service.stored.max(stored.token);
         let waits = matches!(service.live.state(), State::Running { moving: Some(_), .. });
         if waits && stored.token == service.token {
             self.decide(&stored.service, Event::Stored, Cause::default());
@@ -182,14 +191,27 @@ impl Control {
         }
     }
 
-    /// Writes every judge's state before the process ends.
-    pub(super) fn save_all(&mut self) {
-        for (name, service) in &self.services {
-            let json = serde_json::to_vec(&service.live).unwrap_or_default();
+    /// Writes every judge's state before the process ends, behind what is still being written.
+    pub(super) async fn save_all(&mut self, stored: &mut mpsc::Receiver<Stored>) {
+        let mut waiting = BTreeMap::new();
+        for (name, service) in &mut self.services {
             let judging = service.live.watch.is_some() || service.live.state().is_running();
-            if judging && let Err(error) = self.store.save(name, &json, Durability::Disk) {
-                tracing::error!(service = name, %error, "cannot write the state");
+            if judging || service.unsaved {
+                service.token = persist(&self.jobs, &mut self.tokens, service);
             }
+            if service.token > service.stored {
+                waiting.insert(name.clone(), service.token);
+            }
+        }
+        let written = async {
+            while !waiting.is_empty()
+                && let Some(Stored { service, token, .. }) = stored.recv().await
+            {
+                waiting.retain(|name, wanted| *name != service || *wanted > token);
+            }
+        };
+        if tokio::time::timeout(LAST_WRITES, written).await.is_err() {
+            tracing::warn!("the disk is slow: the last seconds of evidence may be lost");
         }
     }
 
@@ -214,7 +236,7 @@ impl Control {
 
 /// Sends the state to the disk and returns the token that the answer brings.
 pub(super) fn persist(
-    jobs: &tokio::sync::mpsc::Sender<Job>,
+    jobs: &mpsc::Sender<Job>,
     tokens: &mut u64,
     service: &mut Service,
 ) -> u64 {
@@ -226,7 +248,7 @@ pub(super) fn persist(
 }
 
 fn save(
-    jobs: &tokio::sync::mpsc::Sender<Job>,
+    jobs: &mpsc::Sender<Job>,
     service: &Service,
     durability: Durability,
     token: u64,
@@ -242,7 +264,7 @@ fn save(
         service: service.config.name.clone(),
         json,
         durability,
-        clears_intent: durability == Durability::Disk && service.live.share().is_zero(),
+        knows_intent: service.last_intent,
         token,
     };
     jobs.try_send(job).is_ok()

@@ -100,7 +100,7 @@ impl Control {
                 Some(resolved) = inbox.resolved.recv() => self.resolved(resolved),
             }
         }
-        self.save_all();
+        self.save_all(&mut inbox.stored).await;
     }
 
     /// Drains what workers measured, and judges it.

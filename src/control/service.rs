@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::live::{Judged, Live};
+use super::live::{Judged, Live, millis};
 use super::stats::Stats;
+use crate::clock;
 use crate::config;
 use crate::judge::{self, Interval, Judge, Purpose, Ruling, StepRule, Tick, Verdict};
 use crate::measure::Delta;
@@ -60,6 +61,10 @@ pub(super) struct Service {
     pub(super) moving_for: Cause,
     /// The write that the pending move waits for.
     pub(super) token: u64,
+    /// The last write that is known to have ended.
+    pub(super) stored: u64,
+    /// The number of the last rollback that was decided; later ones have higher numbers.
+    pub(super) last_intent: u64,
     /// The state still has to be written.
     pub(super) unsaved: bool,
     /// How long the judge's state has not been written.
@@ -98,6 +103,9 @@ impl Service {
             alarmed: false,
             moving_for: Cause::default(),
             token: 0,
+            stored: 0,
+            // Whatever an earlier process intended was honoured when the state was read.
+            last_intent: millis(clock::unix()),
             unsaved: false,
             unsaved_for: Duration::ZERO,
         }

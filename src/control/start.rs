@@ -57,8 +57,8 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
     let Setup { config, config_path, store, cell, drain, metrics, service_thread } = setup;
     let boot = boot_id();
     let mut known = BTreeMap::new();
-    for (name, (mut live, intent)) in store.load()? {
-        if let Some(intent) = intent {
+    for (name, (mut live, intents)) in store.load()? {
+        for intent in intents {
             honour(&mut live, intent);
         }
         known.insert(name, live);

@@ -94,17 +94,23 @@ impl Store {
         Ok(Self { dir: dir.to_owned(), _lock: Arc::new(lock) })
     }
 
-    /// Reads every service's state, rollbacks that were decided applied.
+    /// Reads every service's state, and the rollbacks that it may not know of, oldest first.
     ///
     /// # Errors
     /// When a file is torn or of a newer version: state is never begun anew in silence.
-    pub(super) fn load(&self) -> Result<BTreeMap<String, (Live, Option<Intent>)>, Unusable> {
+    pub(super) fn load(&self) -> Result<BTreeMap<String, (Live, Vec<Intent>)>, Unusable> {
         let mut all = BTreeMap::new();
         for path in json_files(&self.dir.join(SERVICES))? {
-            let name = stem(&path);
-            let intent = fs::read(self.intent_path(&name)).ok();
-            let intent = intent.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            all.insert(name, (read(&path)?, intent));
+            all.insert(stem(&path), (read(&path)?, Vec::new()));
+        }
+        for (name, (_, intents)) in &mut all {
+            for (_, path) in self.intents(name).map_err(|error| {
+                Unusable(format!("{}: cannot be listed: {error}", self.dir.display()))
+            })? {
+                // It is renamed into place, so half of one is never seen but after a power loss.
+                let intent = fs::read(path).ok();
+                intents.extend(intent.and_then(|bytes| serde_json::from_slice(&bytes).ok()));
+            }
         }
         Ok(all)
     }
@@ -126,18 +132,36 @@ impl Store {
     }
 
     /// Notes that the canary of service `name` was rolled back. Does not wait for the disk.
-    pub(super) fn write_intent(&self, name: &str, intent: &Intent) -> io::Result<()> {
+    pub(super) fn write_intent(&self, name: &str, number: u64, intent: &Intent) -> io::Result<()> {
         let aside = self.dir.join(INTENTS).join(format!(".{name}.new"));
         write_file(&aside, &serde_json::to_vec(intent)?)?;
-        fs::rename(aside, self.intent_path(name))
+        fs::rename(aside, self.dir.join(INTENTS).join(format!("{name}.{number}.json")))
     }
 
-    /// The state says what the intent said.
-    pub(super) fn clear_intent(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.intent_path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// The state says what the intents up to `number` said. A later one stays: it was written
+    /// while this state was on its way to the disk.
+    pub(super) fn clear_intents(&self, name: &str, number: u64) -> io::Result<()> {
+        for (known, path) in self.intents(name)? {
+            if known <= number {
+                fs::remove_file(path)?;
+            }
         }
+        Ok(())
+    }
+
+    /// The intents of service `name` with their numbers, oldest first.
+    fn intents(&self, name: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+        let mut intents = Vec::new();
+        for entry in fs::read_dir(self.dir.join(INTENTS))? {
+            let path = entry?.path();
+            let stem = stem(&path);
+            let number = stem.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+            if let Some(number) = number.and_then(|number| number.parse().ok()) {
+                intents.push((number, path));
+            }
+        }
+        intents.sort_unstable();
+        Ok(intents)
     }
 
     /// The signing key for issued cookies, made at first use.
@@ -161,10 +185,6 @@ impl Store {
 
     fn state_path(&self, name: &str) -> PathBuf {
         self.dir.join(SERVICES).join(format!("{name}.json"))
-    }
-
-    fn intent_path(&self, name: &str) -> PathBuf {
-        self.dir.join(INTENTS).join(format!("{name}.json"))
     }
 }
 

@@ -13,8 +13,8 @@ pub(super) struct Job {
     pub(super) service: String,
     pub(super) json: Vec<u8>,
     pub(super) durability: Durability,
-    /// Whether the state says what an intent said.
-    pub(super) clears_intent: bool,
+    /// The last intent whose rollback this state knows of.
+    pub(super) knows_intent: u64,
     /// Comes back with the answer.
     pub(super) token: u64,
 }
@@ -34,7 +34,10 @@ pub(super) async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, stored: mps
         let (service, token) = (job.service.clone(), job.token);
         let written = tokio::task::spawn_blocking(move || {
             store.save(&job.service, &job.json, job.durability)?;
-            if job.clears_intent { store.clear_intent(&job.service) } else { Ok(()) }
+            match job.durability {
+                Durability::Disk => store.clear_intents(&job.service, job.knows_intent),
+                Durability::Process => Ok(()),
+            }
         });
         let result = written.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         if stored.send(Stored { service, token, result }).await.is_err() {

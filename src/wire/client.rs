@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -10,6 +11,8 @@ use tokio::net::TcpStream;
 
 use super::{Body, Error, Head, ResponseHead};
 
+/// How long a connection may take to be ready for its next request: it lives on this thread.
+const READY_LIMIT: Duration = Duration::from_millis(100);
 /// How many idle connections a worker keeps for one upstream.
 const IDLE_MAX: usize = 1024;
 /// How many bytes of head an upstream may send.
@@ -133,7 +136,9 @@ impl Connection {
     /// Sends a request and waits for the head of its answer.
     pub async fn send(self, head: Head, body: Body) -> Result<(ResponseHead, Body), Unanswered> {
         let Self { mut sender, key, idle } = self;
-        if sender.ready().await.is_err() {
+        // One that was parked while the rest of a request was still being sent may never be ready.
+        let ready = tokio::time::timeout(READY_LIMIT, sender.ready()).await;
+        if !matches!(ready, Ok(Ok(()))) {
             return Err(Unanswered { error: Error::Reset, unsent: Some(Box::new((head, body))) });
         }
         match sender.try_send_request(head.into_http(body)).await {

@@ -90,13 +90,13 @@ async fn an_intent_completes_a_rollback_that_the_state_does_not_know_of() {
         r#"{{"rollout":"v2","started_ms":{started},"decision":{{"at_ms":1,"decision":"rolled_back",
         "weight":"0%","reason":"err","words":"w","actor":"serin"}}}}"#
     );
-    fs::write(dir.path().join("state/intents/shop.json"), intent).unwrap();
+    fs::write(dir.path().join("state/intents/shop.7.json"), intent).unwrap();
 
     let serin = Serin::start(dir.path());
     assert_eq!(serin.shop()["state"], "rolled_back");
     assert_eq!(serin.shop()["weight"]["wanted"], "0%");
     eventually("the intent is cleared", || async {
-        !dir.path().join("state/intents/shop.json").exists()
+        !dir.path().join("state/intents/shop.7.json").exists()
     })
     .await;
 }
