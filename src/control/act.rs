@@ -240,7 +240,8 @@ fn plan(file: &Plan, deploy: &Deploy) -> Result<Plan, Refusal> {
         plan.steps = default_steps(strategy);
     }
     if let Some(steps) = &deploy.steps {
-        plan.steps = steps.iter().map(super::command::DeployStep::step).collect();
+        plan.steps =
+            steps.iter().map(super::command::DeployStep::step).collect::<Result<_, _>>()?;
         check_steps(&plan.steps).map_err(|bad| {
             let which = bad.step.map_or(String::new(), |step| format!("step {}: ", step + 1));
             Refusal::Invalid(format!("`steps`: {which}{}", bad.message))

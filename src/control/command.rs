@@ -1,5 +1,7 @@
 //! What others may ask of control, and how it refuses.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -89,16 +91,30 @@ pub struct DeployStep {
     pub approval: bool,
 }
 
+/// No step is meant to take longer.
+const HOLD_MAX: Duration = Duration::from_secs(30 * 86_400);
+
 impl DeployStep {
-    pub(super) fn step(&self) -> Step {
+    pub(super) fn step(&self) -> Result<Step, Refusal> {
         use crate::rollout::plan::{HOLD, REQUESTS};
-        let hold = self.hold_s.and_then(|s| std::time::Duration::try_from_secs_f64(s).ok());
-        Step {
+        let hold = match self.hold_s {
+            None => HOLD,
+            Some(s) => Duration::try_from_secs_f64(s)
+                .ok()
+                .filter(|hold| *hold <= HOLD_MAX)
+                .ok_or_else(|| {
+                    Refusal::Invalid(format!(
+                        "`hold_s` must be a number of seconds from 0 to {}, not {s}",
+                        HOLD_MAX.as_secs()
+                    ))
+                })?,
+        };
+        Ok(Step {
             weight: self.weight,
             requests: self.requests.unwrap_or(REQUESTS),
-            hold: hold.unwrap_or(HOLD),
+            hold,
             approval: self.approval,
-        }
+        })
     }
 }
 

@@ -78,7 +78,8 @@ impl Control {
                     // Without it a kill -9 in the next milliseconds would bring the canary back;
                     // that is no reason to leave it up now.
                     service.last_intent += 1;
-                    if let Err(error) = self.store.write_intent(name, service.last_intent, &intent) {
+                    if let Err(error) = self.store.write_intent(name, service.last_intent, &intent)
+                    {
                         tracing::error!(service = name, %error, "cannot write the intent");
                     }
                 }
@@ -235,11 +236,7 @@ impl Control {
 }
 
 /// Sends the state to the disk and returns the token that the answer brings.
-pub(super) fn persist(
-    jobs: &mpsc::Sender<Job>,
-    tokens: &mut u64,
-    service: &mut Service,
-) -> u64 {
+pub(super) fn persist(jobs: &mpsc::Sender<Job>, tokens: &mut u64, service: &mut Service) -> u64 {
     *tokens += 1;
     if !save(jobs, service, Durability::Disk, *tokens) {
         service.unsaved = true;
@@ -247,12 +244,7 @@ pub(super) fn persist(
     *tokens
 }
 
-fn save(
-    jobs: &mpsc::Sender<Job>,
-    service: &Service,
-    durability: Durability,
-    token: u64,
-) -> bool {
+fn save(jobs: &mpsc::Sender<Job>, service: &Service, durability: Durability, token: u64) -> bool {
     let json = match serde_json::to_vec(&service.live) {
         Ok(json) => json,
         Err(error) => {

@@ -161,6 +161,12 @@ async fn the_api_says_what_is_wrong_as_problems() {
         ("PUT /v1/services/shop/weight", &json, "{", 400),
         ("POST /v1/services/nope/rollouts", &json, r#"{"version":"v2"}"#, 404),
         ("POST /v1/services/shop/rollouts", &json, r#"{"id":"v2"}"#, 422),
+        (
+            "POST /v1/services/shop/rollouts",
+            &json,
+            r#"{"version":"v2","steps":[{"weight":"5%","hold_s":-1}]}"#,
+            422,
+        ),
         ("POST /v1/services/shop/promote", &json, "", 409),
         ("DELETE /v1/services", &json, "", 405),
         ("GET /v1/nothing", &json, "", 404),
