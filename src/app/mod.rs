@@ -19,7 +19,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::{self, Admin};
 use crate::config::{AdminBind, Config};
@@ -146,14 +146,15 @@ impl App {
         let Self { ports, admin, admin_listener, metrics_listener, workers, .. } = self;
         let mut service_thread = self.service_thread;
         let (stop_service, service_stopped) = watch::channel(false);
+        let (gone, mut ended) = mpsc::channel(64);
         let service = {
             let (runtime, stopped) = (service_thread.take()?, service_stopped.clone());
-            thread("serin-service", move || {
+            thread("serin-service", &gone, move || {
                 runtime.block_on(serve_admin(admin, admin_listener, metrics_listener, stopped))
             })?
         };
         let (control, inbox, stop_control) = self.control;
-        let control = thread("serin-control", move || {
+        let control = thread("serin-control", &gone, move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(control.run(inbox));
             Ok(())
@@ -163,10 +164,14 @@ impl App {
         let mut serving = Vec::new();
         for (worker, sockets) in workers.into_iter().zip(by_worker(ports)) {
             let (name, draining) = (format!("serin-worker-{}", serving.len()), draining.clone());
-            serving.push(thread(&name, move || worker.run(sockets, draining, GRACE))?);
+            serving.push(thread(&name, &gone, move || worker.run(sockets, draining, GRACE))?);
         }
         self.listening.store(true, Ordering::Release);
-        shutdown.await;
+        // A proxy whose judge is gone must not go on serving its last table for ever.
+        tokio::select! {
+            () = shutdown => {}
+            Some(name) = ended.recv() => tracing::error!(thread = name, "ended by itself; shutting down"),
+        }
 
         self.listening.store(false, Ordering::Release);
         // Whoever has gone already needs no telling.
@@ -293,8 +298,27 @@ fn by_worker(ports: BTreeMap<String, Bound>) -> Vec<Vec<(String, std::net::TcpLi
 
 type Thread = JoinHandle<io::Result<()>>;
 
-fn thread(name: &str, run: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<Thread> {
-    Builder::new().name(name.to_owned()).spawn(run)
+/// Starts a thread that says in `gone` when it has ended, be it by a panic.
+fn thread(
+    name: &str,
+    gone: &mpsc::Sender<String>,
+    run: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<Thread> {
+    let farewell = Farewell(gone.clone(), name.to_owned());
+    Builder::new().name(name.to_owned()).spawn(move || {
+        let _farewell = farewell;
+        run()
+    })
+}
+
+/// Says that a thread has ended.
+struct Farewell(mpsc::Sender<String>, String);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // Somebody else may have said enough already.
+        let _ = self.0.try_send(std::mem::take(&mut self.1));
+    }
 }
 
 /// Waits for threads without blocking the one that asks.

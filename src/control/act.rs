@@ -11,6 +11,11 @@ use crate::rollout::plan::{Plan, check_steps, default_steps};
 use crate::rollout::{End, Event, State};
 use crate::split::Weight;
 
+/// How many endpoints a deploy may name: each is checked, and looked at by every tick.
+const ENDPOINTS_MAX: usize = 1_000;
+/// How many steps a plan may have.
+const STEPS_MAX: usize = 100;
+
 impl Control {
     /// Does `action`, or refuses it and changes nothing.
     pub(super) fn act(&mut self, name: &str, action: Action, asker: Asker) -> Result<(), Refusal> {
@@ -108,11 +113,15 @@ impl Control {
         if service.live.weight == weight {
             return Ok(());
         }
+        tracing::info!(service = name, %weight, actor = cause.actor, "weight set by hand");
+        if weight < service.live.weight {
+            self.lower_share(name, weight, "weight", cause);
+            return Ok(());
+        }
         service.live.weight = weight;
         // Another share is another comparison.
         service.live.watch = None;
         let decision = decision("weight", weight, cause);
-        tracing::info!(service = name, %weight, actor = cause.actor, "weight set by hand");
         record(&mut service.live.by_hand, decision.clone());
         self.publisher.publish(service);
         self.report.decided(name, &decision);
@@ -152,8 +161,18 @@ impl Control {
                 "pool `{pool}` has no endpoint: name them in the deploy"
             )));
         }
-        if deploy.endpoints.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Refusal::Invalid("`endpoints` is empty".into()));
+        if let Some(endpoints) = &deploy.endpoints {
+            if !(1..=ENDPOINTS_MAX).contains(&endpoints.len()) {
+                let why = format!(
+                    "`endpoints` must name 1 to {ENDPOINTS_MAX} servers, not {}",
+                    endpoints.len()
+                );
+                return Err(Refusal::Invalid(why));
+            }
+            let mut seen = std::collections::BTreeSet::new();
+            if let Some(twice) = endpoints.iter().find(|endpoint| !seen.insert(*endpoint)) {
+                return Err(Refusal::Invalid(format!("`endpoints` names {twice} twice")));
+            }
         }
         let plan = plan(&service.config.rollout.plan, &deploy)?;
         let live = &mut service.live;
@@ -240,6 +259,9 @@ fn plan(file: &Plan, deploy: &Deploy) -> Result<Plan, Refusal> {
         plan.steps = default_steps(strategy);
     }
     if let Some(steps) = &deploy.steps {
+        if steps.len() > STEPS_MAX {
+            return Err(Refusal::Invalid(format!("`steps` must be at most {STEPS_MAX}")));
+        }
         plan.steps =
             steps.iter().map(super::command::DeployStep::step).collect::<Result<_, _>>()?;
         check_steps(&plan.steps).map_err(|bad| {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::live::{Decision, millis, record};
 use super::service::{Cause, Service};
-use super::store::{Durability, Intent};
+use super::store::{Back, Durability, Intent, Store};
 use super::writer::{Job, Stored};
 use super::{Control, SAVE_EVERY};
 use crate::clock;
@@ -33,7 +33,16 @@ impl Control {
     pub(super) fn apply(&mut self, name: &str, event: Event, cause: Cause) -> Result<(), Refused> {
         let service = self.services.get_mut(name).ok_or(Refused)?;
         if event == Event::Fail && !service.live.state().is_running() {
-            self.leave_by_hand(name, cause);
+            if !service.live.weight.is_zero() {
+                let (reason, words) = (&cause.reason, &cause.words);
+                tracing::error!(
+                    service = name,
+                    reason,
+                    words,
+                    "rolled back: the share set by hand is 0% again"
+                );
+                self.lower_share(name, Weight::ZERO, "rolled_back", &cause);
+            }
             return Ok(());
         }
         let rollout = service.live.rollout.as_mut().ok_or(Refused)?;
@@ -69,19 +78,16 @@ impl Control {
                     }
                 }
                 Effect::Intent => {
-                    let rollout = service.live.rollout.as_ref();
-                    let intent = Intent {
-                        rollout: rollout.map(|rollout| rollout.id.clone()),
-                        started_ms: rollout.map_or(0, |rollout| rollout.started_ms),
-                        decision: decision("rolled_back", Weight::ZERO, cause),
+                    let Some(rollout) = &service.live.rollout else { continue };
+                    let State::Ended(end) = rollout.state else { continue };
+                    let back = Back::Rollout {
+                        id: rollout.id.clone(),
+                        started_ms: rollout.started_ms,
+                        end,
+                        rejected: service.live.rejected.contains(&rollout.id),
                     };
-                    // Without it a kill -9 in the next milliseconds would bring the canary back;
-                    // that is no reason to leave it up now.
-                    service.last_intent += 1;
-                    if let Err(error) = self.store.write_intent(name, service.last_intent, &intent)
-                    {
-                        tracing::error!(service = name, %error, "cannot write the intent");
-                    }
+                    let what = rollout.state.name();
+                    intend(&self.store, service, back, decision(what, Weight::ZERO, cause));
                 }
                 Effect::Swap => swap(service),
                 Effect::Publish => self.publisher.publish(service),
@@ -92,28 +98,16 @@ impl Control {
         Ok(())
     }
 
-    /// Takes back a share that was set by hand.
-    fn leave_by_hand(&mut self, name: &str, cause: Cause) {
+    /// Lowers a share that was set by hand: back at once, and on disk after it.
+    pub(super) fn lower_share(&mut self, name: &str, weight: Weight, what: &str, cause: &Cause) {
         let Some(service) = self.services.get_mut(name) else { return };
-        if service.live.weight.is_zero() {
-            return;
-        }
-        service.live.weight = Weight::ZERO;
+        service.live.weight = weight;
+        // Another share is another comparison.
         service.live.watch = None;
-        let decision = decision("rolled_back", Weight::ZERO, &cause);
-        tracing::error!(
-            service = name,
-            reason = cause.reason,
-            words = cause.words,
-            "rolled back: the share set by hand is 0% again"
-        );
+        let decision = decision(what, weight, cause);
         record(&mut service.live.by_hand, decision.clone());
         self.report.decided(name, &decision);
-        let intent = Intent { rollout: None, started_ms: 0, decision };
-        service.last_intent += 1;
-        if let Err(error) = self.store.write_intent(name, service.last_intent, &intent) {
-            tracing::error!(service = name, %error, "cannot write the intent");
-        }
+        intend(&self.store, service, Back::Share, decision);
         self.publisher.publish(service);
         service.token = persist(&self.jobs, &mut self.tokens, service);
     }
@@ -260,6 +254,18 @@ fn save(jobs: &mpsc::Sender<Job>, service: &Service, durability: Durability, tok
         token,
     };
     jobs.try_send(job).is_ok()
+}
+
+/// Writes down a way back before it is taken.
+fn intend(store: &Store, service: &mut Service, back: Back, decision: Decision) {
+    let name = &service.config.name;
+    service.last_intent += 1;
+    // Without it a kill -9 in the next milliseconds would bring the canary back; that is no reason
+    // to leave it up now.
+    let intent = Intent { back, decision };
+    if let Err(error) = store.write_intent(name, service.last_intent, &intent) {
+        tracing::error!(service = name, %error, "cannot write the intent");
+    }
 }
 
 fn swap(service: &mut Service) {

@@ -44,6 +44,10 @@ pub use view::{EndpointView, LatencyView, PoolView, RolloutView, ServiceView, Sh
 
 /// How often what was measured is judged.
 const TICK: Duration = Duration::from_millis(100);
+/// The most that one tick may count for.
+const DT_MAX: Duration = Duration::from_secs(1);
+/// A gap between two ticks after which observation begins anew.
+const FROZEN: Duration = Duration::from_secs(3);
 /// How often the judge's state is written while nothing is decided.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 
@@ -105,8 +109,14 @@ impl Control {
 
     /// Drains what workers measured, and judges it.
     fn tick(&mut self, now: Instant) {
-        let dt = now.duration_since(self.last_tick);
+        let gap = now.duration_since(self.last_tick);
         self.last_tick = now;
+        // A process that was frozen saw nothing, and what was not seen is no good behaviour.
+        let dt = gap.min(DT_MAX);
+        if gap > FROZEN {
+            tracing::warn!(?gap, "the process stood still; what is observed begins anew");
+            self.services.values_mut().for_each(Service::observe_anew);
+        }
         let (services, owners) = (&mut self.services, &self.publisher.owners);
         let report = &mut self.report;
         self.drain.drain(|slot, delta| {

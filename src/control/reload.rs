@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::live::{Applied, Live};
 use crate::config::{self, Config};
-use crate::split::Salt;
+use crate::split::{Salt, Weight};
 
 /// Merges `live` with what `service` says now.
 ///
@@ -25,9 +25,15 @@ pub(super) fn merge(live: &Live, service: &config::Service) -> Result<Live, Stri
                 "services.{name}: the file changes `stable` or `canary` while a rollout runs; wait for its end or abort it"
             ));
         }
-        merged.stable.clone_from(&now.stable);
-        merged.canary.clone_from(&now.canary);
-        merged.previous = None;
+        // A file that only catches up with a release changes nothing.
+        if now.stable != live.stable || now.canary != live.canary {
+            merged.stable.clone_from(&now.stable);
+            merged.canary.clone_from(&now.canary);
+            merged.previous = None;
+            // Another canary has shown nothing yet.
+            merged.weight = Weight::ZERO;
+            merged.watch = None;
+        }
     }
     if !service.pools.contains_key(&merged.stable) {
         return Err(format!(
@@ -48,7 +54,7 @@ pub(super) fn merge(live: &Live, service: &config::Service) -> Result<Live, Stri
         merged.previous = None;
     }
     if merged.canary.is_none() && !running {
-        merged.weight = crate::split::Weight::ZERO;
+        merged.weight = Weight::ZERO;
     } else if now.weight != before.weight && !running {
         merged.weight = now.weight;
         merged.watch = None;
@@ -62,6 +68,10 @@ pub(super) fn merge(live: &Live, service: &config::Service) -> Result<Live, Stri
     }
     merged.pools.retain(|pool, _| service.pools.contains_key(pool));
     merged.applied = now;
+    if running {
+        // It is applied when the rollout has ended.
+        merged.applied.weight = before.weight;
+    }
     Ok(merged)
 }
 
@@ -113,7 +123,6 @@ mod tests {
     use super::*;
     use crate::rollout::plan::{Plan, Strategy};
     use crate::rollout::{Stage, State};
-    use crate::split::Weight;
 
     fn service(keys: &str, pools: &[(&str, u16)]) -> config::Service {
         let mut text =
@@ -196,6 +205,23 @@ mod tests {
         assert_eq!(merge(&live, &service(BOTH, &POOLS)).unwrap().pools["green"].endpoints, given);
         let moved = service(BOTH, &[("blue", 1), ("green", 9)]);
         assert_eq!(merge(&live, &moved).unwrap().pools["green"].endpoints, None);
+    }
+
+    #[test]
+    fn another_canary_begins_with_nothing_and_a_file_that_catches_up_changes_nothing() {
+        let mut live = live(BOTH);
+        live.weight = "50%".parse().unwrap();
+        let three = [("blue", 1), ("green", 2), ("red", 3)];
+        let red = service("stable = \"blue\"\ncanary = \"red\"", &three);
+        let merged = merge(&live, &red).unwrap();
+        assert_eq!((merged.canary.as_deref(), merged.weight), (Some("red"), Weight::ZERO));
+
+        live.swap();
+        live.previous = Some("blue".into());
+        let merged = merge(&live, &service("stable = \"green\"\ncanary = \"blue\"", &POOLS));
+        let merged = merged.unwrap();
+        assert_eq!((merged.stable.as_str(), merged.previous.as_deref()), ("green", Some("blue")));
+        assert_eq!(merged.weight.to_string(), "50%");
     }
 
     #[test]

@@ -198,8 +198,15 @@ impl Service {
 
     fn gate(&self, pools: &Pools) -> Follows {
         let canary = pools.canary.as_ref()?;
-        let count = canary.endpoints.len();
-        if canary.is_whole() {
+        let serving: Vec<_> = canary.endpoints.iter().filter(|e| !e.is_drained()).collect();
+        let count = serving.len();
+        // A name that does not resolve yet has no endpoint to be healthy.
+        let drained = self.live.pools.get(&canary.name).map(|live| &live.drained);
+        let named = self.live.targets(&canary.name, &self.config).iter().all(|target| {
+            drained.is_some_and(|drained| drained.contains(target))
+                || serving.iter().any(|endpoint| endpoint.target == *target)
+        });
+        if count > 0 && named && serving.iter().all(|endpoint| endpoint.is_available()) {
             let words = match count {
                 1 => format!("the endpoint of pool {} is healthy", canary.name),
                 _ => format!("all {count} endpoints of pool {} are healthy", canary.name),

@@ -11,7 +11,7 @@ use super::command::{Handle, Refusal, Reloaded};
 use super::live::{Live, record};
 use super::publish::Publisher;
 use super::service::{Cause, Service};
-use super::store::{Intent, Store, Unusable, boot_id};
+use super::store::{Back, Intent, Store, Unusable, boot_id};
 use super::{Control, Inbox, reload, views, writer};
 use crate::clock;
 use crate::config::{self, Config};
@@ -56,10 +56,11 @@ const EVENTS: usize = 1024;
 pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()>), Unusable> {
     let Setup { config, config_path, store, cell, drain, metrics, service_thread } = setup;
     let boot = boot_id();
-    let mut known = BTreeMap::new();
+    let (mut known, mut last_intents) = (BTreeMap::new(), BTreeMap::new());
     for (name, (mut live, intents)) in store.load()? {
-        for intent in intents {
+        for (number, intent) in intents {
             honour(&mut live, intent);
+            last_intents.insert(name.clone(), number);
         }
         known.insert(name, live);
     }
@@ -69,7 +70,11 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
     for (name, live) in lives {
         let file = config.services[&name].clone();
         let issuer = issuer(&file, &store).map_err(Unusable::new)?;
-        services.insert(name, Service::new(file, issuer, live));
+        let mut service = Service::new(file, issuer, live);
+        // A clock that was set back must not make new intents look older than the old ones.
+        let last = last_intents.get(&name).copied().unwrap_or_default();
+        service.last_intent = service.last_intent.max(last);
+        services.insert(name, service);
     }
 
     let (commands, command_inbox) = mpsc::channel(COMMANDS);
@@ -78,7 +83,12 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
     let (stop, stop_inbox) = oneshot::channel();
     let changed = Arc::new(Notify::new());
     let (jobs, job_inbox) = writer::queue();
-    service_thread.spawn(writer::run(store.clone(), job_inbox, stored));
+    let writer_store = store.clone();
+    // It ends when control does, for it then gets no more jobs.
+    std::thread::Builder::new()
+        .name("serin-store".into())
+        .spawn(move || writer::run(&writer_store, job_inbox, &stored))
+        .map_err(|error| Unusable::new(format!("cannot make a thread: {error}")))?;
     let registry = Registry::new(service_thread, Arc::clone(&changed), resolved);
     let mut control = Control {
         config: Arc::new(config),
@@ -120,8 +130,13 @@ impl Control {
                     (Event::Restarted, "the process came back; the step begins anew")
                 };
                 self.decide(&name, event, Cause::own("restart", words));
-            } else {
-                service.token = super::decide::persist(&self.jobs, &mut self.tokens, service);
+                continue;
+            }
+            service.token = super::decide::persist(&self.jobs, &mut self.tokens, service);
+            if rebooted && !service.live.weight.is_zero() {
+                // Its way back may have been lost with the machine.
+                let words = "the machine came back; a share set by hand begins at 0%";
+                self.lower_share(&name, Weight::ZERO, "weight", &Cause::own("restart", words));
             }
         }
     }
@@ -184,25 +199,34 @@ impl Control {
     }
 }
 
-/// Completes a rollback that was decided before the process ended.
+/// Completes a way back that was decided before the process ended.
 fn honour(live: &mut Live, intent: Intent) {
-    let Intent { rollout, started_ms, decision } = intent;
-    match rollout {
-        None => {
-            live.weight = Weight::ZERO;
+    let Intent { back, decision } = intent;
+    match back {
+        Back::Share => {
+            live.weight = live.weight.min(decision.weight);
             live.watch = None;
             record(&mut live.by_hand, decision);
         }
-        Some(id) => {
+        Back::Rollout { id, started_ms, end, rejected } => {
             let Some(known) = &mut live.rollout else { return };
-            if known.id != id || known.started_ms != started_ms || !known.state.is_running() {
+            let undone = end == End::Undone && known.state == State::Ended(End::Promoted);
+            let is_it = known.id == id && known.started_ms == started_ms;
+            if !is_it || !(undone || known.state.is_running()) {
                 return;
             }
-            known.state = State::Ended(End::RolledBack);
+            known.state = State::Ended(end);
             known.ended_ms = Some(decision.at_ms);
             record(&mut known.decisions, decision);
             live.weight = Weight::ZERO;
-            live.reject(&id);
+            if undone {
+                live.swap();
+                live.previous = None;
+                live.retire_at_ms = None;
+            }
+            if rejected {
+                live.reject(&id);
+            }
         }
     }
 }

@@ -14,6 +14,10 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 
 use super::live::{FORMAT, Live};
+use crate::rollout::End;
+
+/// What is known of a service: its state, and by number the ways back that it may not know of.
+type Known = (Live, Vec<(u64, Intent)>);
 
 /// Why the state directory cannot be used, and what to do about it.
 #[derive(Debug)]
@@ -98,18 +102,19 @@ impl Store {
     ///
     /// # Errors
     /// When a file is torn or of a newer version: state is never begun anew in silence.
-    pub(super) fn load(&self) -> Result<BTreeMap<String, (Live, Vec<Intent>)>, Unusable> {
+    pub(super) fn load(&self) -> Result<BTreeMap<String, Known>, Unusable> {
         let mut all = BTreeMap::new();
         for path in json_files(&self.dir.join(SERVICES))? {
             all.insert(stem(&path), (read(&path)?, Vec::new()));
         }
         for (name, (_, intents)) in &mut all {
-            for (_, path) in self.intents(name).map_err(|error| {
+            for (number, path) in self.intents(name).map_err(|error| {
                 Unusable(format!("{}: cannot be listed: {error}", self.dir.display()))
             })? {
                 // It is renamed into place, so half of one is never seen but after a power loss.
                 let intent = fs::read(path).ok();
-                intents.extend(intent.and_then(|bytes| serde_json::from_slice(&bytes).ok()));
+                let intent = intent.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                intents.extend(intent.map(|intent| (number, intent)));
             }
         }
         Ok(all)
@@ -121,9 +126,8 @@ impl Store {
         let aside = folder.join(format!(".{name}.new"));
         let mut file = open_new(&aside)?;
         file.write_all(json)?;
-        if durability == Durability::Disk {
-            file.sync_all()?;
-        }
+        // A file that is renamed before its bytes are on disk may be empty after a power loss.
+        file.sync_data()?;
         fs::rename(&aside, self.state_path(name))?;
         if durability == Durability::Disk {
             File::open(&folder)?.sync_all()?;
@@ -188,14 +192,29 @@ impl Store {
     }
 }
 
-/// A rollback that was decided.
+/// A way back that was decided.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Intent {
-    /// The rollout's id; none for a share set by hand.
-    pub(super) rollout: Option<String>,
-    /// When that rollout began, in milliseconds since the epoch.
-    pub(super) started_ms: u64,
+    pub(super) back: Back,
     pub(super) decision: super::live::Decision,
+}
+
+/// What goes back.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Back {
+    /// The share set by hand, to what the decision says.
+    Share,
+    /// A rollout.
+    Rollout {
+        id: String,
+        /// When it began, in milliseconds since the epoch.
+        started_ms: u64,
+        /// How it ends.
+        end: End,
+        /// Whether the release is refused from now on.
+        rejected: bool,
+    },
 }
 
 fn read(path: &Path) -> Result<Live, Unusable> {

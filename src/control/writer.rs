@@ -1,4 +1,4 @@
-//! Writes states to disk on the service thread, one after another, and says when they are there.
+//! Writes states to disk on a thread of its own, one after another, and says when they are there.
 
 use tokio::sync::mpsc;
 
@@ -28,21 +28,21 @@ pub(super) struct Stored {
 }
 
 /// Writes what `jobs` bring until they end.
-pub(super) async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, stored: mpsc::Sender<Stored>) {
-    while let Some(job) = jobs.recv().await {
-        let store = store.clone();
-        let (service, token) = (job.service.clone(), job.token);
-        let written = tokio::task::spawn_blocking(move || {
-            store.save(&job.service, &job.json, job.durability)?;
-            match job.durability {
-                Durability::Disk => store.clear_intents(&job.service, job.knows_intent),
-                Durability::Process => Ok(()),
-            }
-        });
-        let result = written.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        if stored.send(Stored { service, token, result }).await.is_err() {
+pub(super) fn run(store: &Store, mut jobs: mpsc::Receiver<Job>, stored: &mpsc::Sender<Stored>) {
+    while let Some(job) = jobs.blocking_recv() {
+        let result = write(store, &job);
+        let Job { service, token, .. } = job;
+        if stored.blocking_send(Stored { service, token, result }).is_err() {
             return;
         }
+    }
+}
+
+fn write(store: &Store, job: &Job) -> std::io::Result<()> {
+    store.save(&job.service, &job.json, job.durability)?;
+    match job.durability {
+        Durability::Disk => store.clear_intents(&job.service, job.knows_intent),
+        Durability::Process => Ok(()),
     }
 }
 

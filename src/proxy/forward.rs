@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rand::RngExt;
-use tokio::time::Instant;
 
 use super::dispatch::Routed;
 use super::error::Error;
@@ -47,7 +46,7 @@ pub(super) async fn forward(
             Some(endpoint) => {
                 tried.push(endpoint.id);
                 exchange.given_to(endpoint.begin());
-                match attempt(&worker, side, &endpoint, request, &exchange).await {
+                match attempt(&worker, side, &endpoint, request).await {
                     Ok((head, mut body)) => {
                         exchange.answered(head.status());
                         if !body.is_done() {
@@ -118,18 +117,17 @@ async fn attempt(
     side: &Side,
     endpoint: &Arc<Endpoint>,
     request: (Head, Body),
-    exchange: &Exchange,
 ) -> Result<(ResponseHead, Body), Failed> {
     let (head, body) = request;
     let limits = side.pool.timeouts;
-    let until = exchange.started() + limits.first_byte.min(limits.total);
+    let limit = limits.first_byte.min(limits.total);
     let (head, body) = match worker.idle.take(endpoint.id) {
         None => (head, body),
         Some(connection) => {
             // An idle connection may have been closed under our hands. Only a request that can be
             // sent twice is kept to be sent again.
             let copy = (body.is_done() && head.is_idempotent()).then(|| head.clone());
-            match send(connection, head, body, until).await {
+            match connection.send(head, body, limit).await {
                 Ok(answer) => return Ok(answer),
                 Err(Unanswered { unsent: Some(request), .. }) => *request,
                 Err(Unanswered { error: wire::Error::Reset, unsent: None }) => match copy {
@@ -144,7 +142,7 @@ async fn attempt(
         return Err(Failed { error: Error::Connect, again: Some((head, body)) });
     };
     let copy = (body.is_done() && head.is_idempotent()).then(|| head.clone());
-    send(connection, head, body, until).await.map_err(|Unanswered { error, unsent }| {
+    connection.send(head, body, limit).await.map_err(|Unanswered { error, unsent }| {
         let again = match error {
             // Nothing came back, and sending it again is the same as sending it once.
             wire::Error::Reset => {
@@ -163,17 +161,6 @@ async fn open(worker: &Worker, endpoint: &Endpoint, side: &Side) -> Result<Conne
         tracing::debug!(address = %endpoint.address, %error, "cannot connect");
     })?;
     Connection::open(stream, endpoint.id, &worker.idle).await.map_err(drop)
-}
-
-async fn send(
-    connection: Connection,
-    head: Head,
-    body: Body,
-    until: Instant,
-) -> Result<(ResponseHead, Body), Unanswered> {
-    tokio::time::timeout_at(until, connection.send(head, body))
-        .await
-        .unwrap_or(Err(Unanswered { error: wire::Error::Timeout, unsent: None }))
 }
 
 impl From<wire::Error> for Failed {

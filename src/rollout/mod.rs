@@ -157,14 +157,14 @@ const BACK: &[Effect] = &[Effect::Intent, Effect::Publish, Effect::Persist];
 
 /// Returns the state after `event`, and what to do about it.
 pub fn next(state: State, event: Event, plan: &Plan) -> Result<Next, Refused> {
-    use Effect::{Observe, Persist, Publish, Renew, Swap};
+    use Effect::{Intent, Observe, Persist, Publish, Renew, Swap};
     let State::Running { stage, moving, paused } = state else {
         return match (state, event) {
             (State::Idle | State::Ended(_), Event::Deploy) => {
                 Ok((at(Stage::Gate), &[Renew, Publish, Persist, Observe]))
             }
             (State::Ended(End::Promoted), Event::Undo) => {
-                Ok((State::Ended(End::Undone), &[Swap, Publish, Persist]))
+                Ok((State::Ended(End::Undone), &[Intent, Swap, Publish, Persist]))
             }
             // Giving up twice is giving up once.
             (State::Ended(End::RolledBack | End::GateFailed), Event::Abort) => Ok((state, &[])),
@@ -178,8 +178,9 @@ pub fn next(state: State, event: Event, plan: &Plan) -> Result<Next, Refused> {
         (Event::GateFailed, Stage::Gate) if moving.is_none() => {
             Ok((State::Ended(End::GateFailed), BACK))
         }
+        // A move that is still being written down is not made any more.
         (Event::Pause, _) if !paused => {
-            Ok((State::Running { stage, moving, paused: true }, &[Persist]))
+            Ok((State::Running { stage, moving: None, paused: true }, &[Persist]))
         }
         (Event::Resume, _) if paused => {
             Ok((State::Running { stage, moving, paused: false }, &[Persist, Observe]))

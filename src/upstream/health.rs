@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
 
-use super::Endpoint;
+use super::{EPOCH, Endpoint};
 use crate::config::{Health as Rule, Probe};
 use crate::outbound;
 
@@ -21,8 +21,8 @@ pub enum Health {
 }
 
 impl Health {
-    pub(super) const fn from_number(number: u8) -> Self {
-        match number {
+    pub(super) const fn of_word(word: u64) -> Self {
+        match word & 0xff {
             1 => Self::Up,
             2 => Self::Down,
             _ => Self::Unknown,
@@ -72,17 +72,16 @@ pub(super) async fn watch(endpoint: Weak<Endpoint>, rule: Arc<Rule>, changed: Ar
     let mut epoch = None;
     loop {
         let Some(target) = endpoint.upgrade() else { return };
-        let began = target.epoch();
-        if epoch != Some(began) {
-            (epoch, streak) = (Some(began), Streak::default());
+        let began = target.word();
+        if epoch != Some(began / EPOCH) {
+            (epoch, streak) = (Some(began / EPOCH), Streak::default());
         }
         let failure = check(&target, &rule).await.err();
+        let before = Health::of_word(began);
+        let after = streak.next(before, failure.is_none(), rule.rise, rule.fall);
         // A check that began before the health was renewed says nothing about what is there now.
-        if target.epoch() == began {
-            let before = target.health();
-            let after = streak.next(before, failure.is_none(), rule.rise, rule.fall);
+        if target.found(began, after) {
             if after != before {
-                target.set_health(after);
                 changed.notify_one();
                 report(&target, after, failure.as_deref());
             }

@@ -11,7 +11,7 @@ mod resolve;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -30,13 +30,18 @@ pub struct Endpoint {
     /// What the file or the deploy calls it.
     pub target: Target,
     in_flight: AtomicU32,
-    health: AtomicU8,
+    /// The health in the lowest byte, and above it an epoch that is raised to forget results of
+    /// checks that began before. One word, so that an old check cannot slip in between.
+    state: AtomicU64,
     drained: AtomicBool,
-    /// Raised to forget results of checks that began before.
-    epoch: AtomicU32,
     /// Tells the task that checks it that the epoch was raised.
     renewed: Arc<Notify>,
 }
+
+/// One epoch in an endpoint's state.
+const EPOCH: u64 = 1 << 8;
+/// What lies below the epoch.
+const EPOCH_BELOW: u64 = EPOCH - 1;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -48,16 +53,15 @@ impl Endpoint {
             address,
             target,
             in_flight: AtomicU32::new(0),
-            health: AtomicU8::new(health as u8),
+            state: AtomicU64::new(health as u64),
             drained: AtomicBool::new(false),
-            epoch: AtomicU32::new(0),
             renewed: Arc::new(Notify::new()),
         })
     }
 
     /// What checks last said.
     pub fn health(&self) -> Health {
-        Health::from_number(self.health.load(Ordering::Relaxed))
+        Health::of_word(self.state.load(Ordering::Relaxed))
     }
 
     /// Whether it may be given a request.
@@ -88,17 +92,22 @@ impl Endpoint {
 
     /// Forgets what is known of its health; checks under way no longer count.
     pub fn renew(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.health.store(Health::Unknown as u8, Ordering::Release);
+        let next =
+            |word: u64| Some((word & !EPOCH_BELOW).wrapping_add(EPOCH) | Health::Unknown as u64);
+        // The closure always has an answer, so this cannot fail.
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
         self.renewed.notify_one();
     }
 
-    fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Acquire)
+    /// What is known now, to be handed back with what a check found.
+    fn word(&self) -> u64 {
+        self.state.load(Ordering::Acquire)
     }
 
-    fn set_health(&self, health: Health) {
-        self.health.store(health as u8, Ordering::Release);
+    /// Takes in what a check found that began at `word`; false when that is out of date.
+    fn found(&self, word: u64, health: Health) -> bool {
+        let new = word & !EPOCH_BELOW | health as u64;
+        self.state.compare_exchange(word, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
@@ -157,10 +166,5 @@ impl Pool {
         } else {
             Standing::Down
         }
-    }
-
-    /// Whether every endpoint is up, and there is one.
-    pub fn is_whole(&self) -> bool {
-        !self.endpoints.is_empty() && self.endpoints.iter().all(|endpoint| endpoint.is_available())
     }
 }

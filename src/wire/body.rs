@@ -1,6 +1,8 @@
 //! What follows a head: passed on piece by piece, never collected.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,8 +15,27 @@ use super::Error;
 use super::client::Lease;
 use crate::clock;
 
+/// How long an upstream may take for a piece of an answer that is late already.
+const LATE_PIECE: Duration = Duration::from_secs(1);
 /// Later than any limit.
 const FAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// When the last byte of a client's body was handed over to the upstream's connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Upload(Rc<Cell<Option<Instant>>>);
+
+impl Upload {
+    fn end(&self) {
+        if self.0.get().is_none() {
+            self.0.set(Some(clock::now()));
+        }
+    }
+
+    /// When, if it has been.
+    pub(super) fn ended(&self) -> Option<Instant> {
+        self.0.get()
+    }
+}
 
 /// A message's body.
 #[derive(Debug)]
@@ -30,6 +51,7 @@ enum Kind {
     Request {
         incoming: Incoming,
         left: u64,
+        upload: Upload,
     },
     /// From an upstream, whose connection is given back at the end.
     Response {
@@ -64,7 +86,10 @@ impl Body {
             return Self::empty();
         }
         let limit = IdleLimit { limit: idle, deadline: None, sleep: None, moved: true };
-        Self { kind: Kind::Request { incoming, left: bytes_max }, idle: Some(limit) }
+        Self {
+            kind: Kind::Request { incoming, left: bytes_max, upload: Upload::default() },
+            idle: Some(limit),
+        }
     }
 
     pub(super) fn of_response(incoming: Incoming, lease: Lease) -> Self {
@@ -91,6 +116,14 @@ impl Body {
         }
     }
 
+    /// Tells when the last byte of a client's body was handed over; nothing where there is none.
+    pub(super) fn upload(&self) -> Option<Upload> {
+        match &self.kind {
+            Kind::Request { upload, .. } => Some(upload.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether there is nothing (more) in it.
     pub fn is_done(&self) -> bool {
         self.is_end_stream()
@@ -102,8 +135,12 @@ impl Body {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
             Kind::Bytes(_) => Poll::Ready(None),
-            Kind::Request { incoming, left } => {
-                Pin::new(incoming).poll_frame(cx).map(|piece| match piece? {
+            Kind::Request { incoming, left, upload } => {
+                let piece = Pin::new(&mut *incoming).poll_frame(cx);
+                if matches!(piece, Poll::Ready(None | Some(Err(_)))) || incoming.is_end_stream() {
+                    upload.end();
+                }
+                piece.map(|piece| match piece? {
                     Err(_) => Some(Err(Error::ClientBody)),
                     Ok(frame) => {
                         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -133,10 +170,15 @@ impl Body {
 impl IdleLimit {
     /// Completes when the wait has been too long.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let at = |now: Instant| match (now.checked_add(self.limit), self.deadline) {
-            (Some(idle), Some(deadline)) => idle.min(deadline),
-            (Some(at), None) | (None, Some(at)) => at,
-            (None, None) => now + FAR,
+        let at = |now: Instant| {
+            // Past its deadline an answer is cut off only while the upstream is waited for: a client
+            // that reads slowly makes it late through no fault of the pool.
+            let deadline = self.deadline.map(|deadline| deadline.max(now + LATE_PIECE));
+            match (now.checked_add(self.limit), deadline) {
+                (Some(idle), Some(deadline)) => idle.min(deadline),
+                (Some(at), None) | (None, Some(at)) => at,
+                (None, None) => now + FAR,
+            }
         };
         let sleep = match &mut self.sleep {
             Some(sleep) => {

@@ -9,7 +9,9 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::body::Upload;
 use super::{Body, Error, Head, ResponseHead};
+use crate::clock;
 
 /// How long a connection may take to be ready for its next request: it lives on this thread.
 const READY_LIMIT: Duration = Duration::from_millis(100);
@@ -88,11 +90,14 @@ pub struct Lease {
     sender: SendRequest<Body>,
     key: u64,
     idle: Idle,
+    /// What may still be being sent although the answer has come.
+    upload: Option<Upload>,
 }
 
 impl Lease {
     pub(super) fn give_back(self) {
-        if !self.sender.is_closed() {
+        let sent = self.upload.is_none_or(|upload| upload.ended().is_some());
+        if sent && !self.sender.is_closed() {
             self.idle.park(self.key, self.sender);
         }
     }
@@ -115,6 +120,8 @@ pub struct Unanswered {
     pub unsent: Option<Box<(Head, Body)>>,
 }
 
+const TIMEOUT: Unanswered = Unanswered { error: Error::Timeout, unsent: None };
+
 impl Connection {
     /// Speaks HTTP/1.1 over `stream` to upstream `key`. Must be called on a worker's runtime.
     pub async fn open(stream: TcpStream, key: u64, idle: &Idle) -> Result<Self, Error> {
@@ -133,8 +140,42 @@ impl Connection {
         Ok(Self { sender, key, idle: idle.clone() })
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub async fn send(self, head: Head, body: Body) -> Result<(ResponseHead, Body), Unanswered> {
+    /// Sends a request and waits for the head of its answer, for `limit` after the last byte of the
+    /// request was sent: until then it is the client that is waited for, whose body has a limit of
+    /// its own.
+    pub async fn send(
+        self,
+        head: Head,
+        body: Body,
+        limit: Duration,
+    ) -> Result<(ResponseHead, Body), Unanswered> {
+        let upload = body.upload();
+        let sending = self.send_unbounded(head, body, upload.clone());
+        tokio::pin!(sending);
+        let Some(upload) = upload else {
+            return tokio::time::timeout(limit, sending).await.unwrap_or(Err(TIMEOUT));
+        };
+        let mut wait = limit;
+        loop {
+            if let Ok(answered) = tokio::time::timeout(wait, &mut sending).await {
+                return answered;
+            }
+            wait = match upload.ended() {
+                None => limit,
+                Some(ended) => limit.saturating_sub(clock::now().duration_since(ended)),
+            };
+            if wait.is_zero() {
+                return Err(TIMEOUT);
+            }
+        }
+    }
+
+    async fn send_unbounded(
+        self,
+        head: Head,
+        body: Body,
+        upload: Option<Upload>,
+    ) -> Result<(ResponseHead, Body), Unanswered> {
         let Self { mut sender, key, idle } = self;
         // One that was parked while the rest of a request was still being sent may never be ready.
         let ready = tokio::time::timeout(READY_LIMIT, sender.ready()).await;
@@ -148,7 +189,7 @@ impl Connection {
                 if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
                     return Err(Unanswered { error: Error::Protocol, unsent: None });
                 }
-                let lease = Lease { sender, key, idle };
+                let lease = Lease { sender, key, idle, upload };
                 Ok((ResponseHead::of(parts), Body::of_response(incoming, lease)))
             }
             Err(mut failed) => {

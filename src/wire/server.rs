@@ -144,11 +144,13 @@ enum Phase {
 struct Pulse {
     phase: Cell<Phase>,
     since: Cell<Instant>,
+    /// Since when the client has taken nothing of what is written to it.
+    stuck: Cell<Option<Instant>>,
 }
 
 impl Pulse {
     const fn new(now: Instant) -> Self {
-        Self { phase: Cell::new(Phase::Fresh), since: Cell::new(now) }
+        Self { phase: Cell::new(Phase::Fresh), since: Cell::new(now), stuck: Cell::new(None) }
     }
 
     fn enter(&self, phase: Phase) {
@@ -158,15 +160,27 @@ impl Pulse {
         }
     }
 
+    /// Notes whether the client takes what is written to it.
+    fn wrote(&self, moved: bool) {
+        if moved {
+            self.stuck.set(None);
+        } else if self.stuck.get().is_none() {
+            self.stuck.set(Some(clock::now()));
+        }
+    }
+
     /// How much longer the phase may last; `None` when it is over.
     fn left(&self, rules: &Rules, now: Instant) -> Option<Duration> {
         let limit = match self.phase.get() {
             Phase::Fresh => rules.first_byte,
             Phase::Head => rules.head,
             Phase::Idle => rules.idle,
-            // A look now and then is enough: the limit that counts begins when it is served.
             Phase::Serving => {
-                return Some(rules.head.min(rules.idle).max(Duration::from_millis(1)));
+                let stuck = self.stuck.get().map(|since| now.duration_since(since));
+                let left = rules.stream_idle.checked_sub(stuck.unwrap_or_default());
+                let left = left.filter(|left| !left.is_zero())?;
+                // A look now and then is enough: the limit that counts begins when it is served.
+                return Some(rules.head.min(rules.idle).min(left).max(Duration::from_millis(1)));
             }
         };
         limit.checked_sub(now.duration_since(self.since.get())).filter(|left| !left.is_zero())
@@ -308,7 +322,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.pulse.wrote(written.is_ready());
+        written
     }
 
     fn poll_write_vectored(
@@ -316,7 +332,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        self.pulse.wrote(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -159,3 +159,44 @@ async fn a_full_house_turns_clients_away_and_says_so() {
     .await;
     proxy.stop().await;
 }
+
+/// The upstream's time begins when it has the whole request, so a slow upload is nobody's fault.
+#[tokio::test]
+async fn a_slow_upload_is_neither_cut_off_nor_charged() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    blue.does(crate::support::Behaviour::Echo);
+    let text = config(&[&blue], &[&green], "timeouts = { first_byte = \"300ms\" }", "");
+    let proxy = TestProxy::start(&text).await;
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n").await.unwrap();
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(b"x").await.unwrap();
+    }
+    let mut got = Vec::new();
+    while !got.ends_with(b"xxxxxxxx") {
+        assert!(stream.read_buf(&mut got).await.unwrap() > 0, "{}", String::from_utf8_lossy(&got));
+    }
+    assert!(got.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&got));
+    assert_eq!(proxy.shop().await.stable.errors, 0);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_let_go_and_nobody_is_charged() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    blue.does(crate::support::Behaviour::Big);
+    let limits = "timeouts = { stream_idle = \"300ms\", head = \"300ms\", idle = \"300ms\" }";
+    let proxy = proxy(&blue, &green, limits).await;
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    crate::support::eventually("it is let go", || async {
+        let service = proxy.shop().await;
+        service.stable.total.get("abandoned") == Some(&1)
+            && service.stable.endpoints[0].in_flight == 0
+    })
+    .await;
+    assert_eq!(proxy.shop().await.stable.errors, 0);
+    drop(stream);
+    proxy.stop().await;
+}

@@ -87,7 +87,8 @@ async fn an_intent_completes_a_rollback_that_the_state_does_not_know_of() {
     let started = started["rollout"]["started_ms"].as_u64().unwrap();
     serin.kill();
     let intent = format!(
-        r#"{{"rollout":"v2","started_ms":{started},"decision":{{"at_ms":1,"decision":"rolled_back",
+        r#"{{"back":{{"rollout":{{"id":"v2","started_ms":{started},"end":"rolled_back",
+        "rejected":true}}}},"decision":{{"at_ms":1,"decision":"rolled_back",
         "weight":"0%","reason":"err","words":"w","actor":"serin"}}}}"#
     );
     fs::write(dir.path().join("state/intents/shop.7.json"), intent).unwrap();
@@ -119,7 +120,16 @@ async fn a_share_set_by_hand_and_roles_that_moved_survive() {
     assert_eq!(shop["stable"]["name"], "green");
     assert_eq!(shop["weight"]["wanted"], "7%");
     assert!(serin.ask(&["undo", "shop"]).status.success());
+    // At once: what was acknowledged must not be lost, on disk or not.
+    serin.kill();
+    let serin = Serin::start(dir.path());
     assert_eq!(serin.shop()["stable"]["name"], "blue");
+    assert_eq!(serin.shop()["state"], "undone");
+    assert!(serin.ask(&["weight", "shop", "50%"]).status.success());
+    assert!(serin.ask(&["weight", "shop", "10%"]).status.success());
+    serin.kill();
+    let serin = Serin::start(dir.path());
+    assert_eq!(serin.shop()["weight"]["wanted"], "10%", "a lower share was forgotten");
 }
 
 /// Runs `serin run` on `dir` and returns its exit code and what it said.

@@ -28,6 +28,8 @@ pub(crate) enum Behaviour {
     Hang,
     /// 200 after this long.
     Slow(Duration),
+    /// 200 and more than any socket's buffer holds.
+    Big,
     /// Closes the connection instead of answering every request but the first of a connection.
     OneEach,
 }
@@ -175,6 +177,7 @@ async fn answer(
     cancelled.1 = true;
     let body = match behaviour {
         Behaviour::Echo => request.into_body().boxed(),
+        Behaviour::Big => full(&"x".repeat(64 << 20)),
         _ => full(shared.name),
     };
     let response = Response::builder()
