@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 
 use super::live::Decision;
 use super::publish::Publisher;
@@ -135,6 +135,10 @@ const GAUGES_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Report {
     metrics: Metrics,
     pools: HashMap<(String, String, Role), PoolHandles>,
+    /// By the endpoint's number.
+    up: HashMap<u64, Gauge>,
+    /// The generation of each service when its gauges were last set.
+    reported: HashMap<String, u64>,
     since: Duration,
 }
 
@@ -146,7 +150,13 @@ struct PoolHandles {
 
 impl Report {
     pub(super) fn new(metrics: Metrics) -> Self {
-        Self { metrics, pools: HashMap::new(), since: GAUGES_EVERY }
+        Self {
+            metrics,
+            pools: HashMap::new(),
+            up: HashMap::new(),
+            reported: HashMap::new(),
+            since: GAUGES_EVERY,
+        }
     }
 
     /// A pool did this.
@@ -203,26 +213,45 @@ impl Report {
         }
         self.since = Duration::ZERO;
         self.set(Metric::TableGeneration, &[], publisher.generation);
+        self.reported.retain(|name, _| services.contains_key(name));
         for (name, service) in services {
-            self.service(name, service, publisher);
+            // What nobody uses and nobody changed looks as it did.
+            let before = self.reported.insert(name.clone(), service.generation);
+            if service.is_active() || before != Some(service.generation) {
+                self.service(name, service);
+            }
         }
-        let gone = |service: &str, endpoint: &str| {
-            services.get(service).is_none_or(|service| {
-                service.config.pools.keys().all(|pool| {
-                    let key = (service.config.name.clone(), pool.clone());
-                    publisher.registry.pool(&key).is_none_or(|pool| {
-                        pool.endpoints.iter().all(|e| e.address.to_string() != endpoint)
-                    })
-                })
-            })
-        };
-        self.metrics.retain(Metric::EndpointUp, |labels| {
-            let of = |name| labels.iter().find(|l| l.key() == name).map_or("", |l| l.value());
-            !gone(of("service"), of("endpoint"))
-        });
+        self.endpoints(services, publisher);
     }
 
-    fn service(&self, name: &str, service: &Service, publisher: &Publisher) {
+    fn endpoints(&mut self, services: &BTreeMap<String, Service>, publisher: &Publisher) {
+        let mut seen = HashMap::with_capacity(self.up.len());
+        for (name, service) in services {
+            for pool in service.config.pools.keys() {
+                let key = (name.clone(), pool.clone());
+                let Some(known) = publisher.registry.pool(&key) else { continue };
+                for endpoint in &known.endpoints {
+                    let gauge = self.up.remove(&endpoint.id).unwrap_or_else(|| {
+                        let address = endpoint.address.to_string();
+                        let labels =
+                            [("service", name.as_str()), ("pool", pool), ("endpoint", &address)];
+                        self.metrics.gauge(Metric::EndpointUp, &labels)
+                    });
+                    gauge.set(if endpoint.is_available() { 1.0 } else { 0.0 });
+                    seen.insert(endpoint.id, gauge);
+                }
+            }
+        }
+        let gone = std::mem::replace(&mut self.up, seen);
+        if !gone.is_empty() {
+            // Rare, so all are made anew rather than each looked for.
+            self.up.clear();
+            self.metrics.retain(Metric::EndpointUp, |_| false);
+            self.endpoints(services, publisher);
+        }
+    }
+
+    fn service(&self, name: &str, service: &Service) {
         let label = ("service", name);
         let state = service.live.state();
         for known in STATE_NAMES {
@@ -242,15 +271,6 @@ impl Report {
             for (evidence, value) in &verdict.evidence.by_name {
                 let labels = [label, ("evidence", evidence.as_str())];
                 self.metrics.gauge(Metric::JudgeLogEvidence, &labels).set(*value);
-            }
-        }
-        for pool in service.config.pools.keys() {
-            let key = (name.to_owned(), pool.clone());
-            let Some(known) = publisher.registry.pool(&key) else { continue };
-            for endpoint in &known.endpoints {
-                let address = endpoint.address.to_string();
-                let labels = [label, ("pool", pool.as_str()), ("endpoint", address.as_str())];
-                self.set(Metric::EndpointUp, &labels, u64::from(endpoint.is_available()));
             }
         }
     }

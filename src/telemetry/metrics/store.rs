@@ -14,7 +14,7 @@ pub(super) const BOUNDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Series by the name of their metric.
-type Families = BTreeMap<String, Vec<(Vec<Label>, Series)>>;
+type Families = BTreeMap<String, BTreeMap<Vec<Label>, Series>>;
 
 /// All series of one process, by name and labels.
 #[derive(Debug, Default)]
@@ -68,13 +68,7 @@ impl Store {
     fn series(&self, key: &Key, new: impl FnOnce() -> Series) -> Series {
         let mut all = self.lock();
         let family = all.entry(key.name().to_owned()).or_default();
-        let labels: Vec<Label> = key.labels().cloned().collect();
-        if let Some((_, series)) = family.iter().find(|(known, _)| *known == labels) {
-            return series.clone();
-        }
-        let series = new();
-        family.push((labels, series.clone()));
-        series
+        family.entry(key.labels().cloned().collect()).or_insert_with(new).clone()
     }
 
     pub(super) fn counter(&self, key: Key) -> Counter {
@@ -91,12 +85,12 @@ impl Store {
 
     pub(super) fn retain(&self, name: &str, keep: impl Fn(&[Label]) -> bool) {
         if let Some(family) = self.lock().get_mut(name) {
-            family.retain(|(labels, _)| keep(labels));
+            family.retain(|labels, _| keep(labels));
         }
     }
 
     /// The series called `name`.
-    pub(super) fn family(&self, name: &str) -> Vec<(Vec<Label>, Series)> {
+    pub(super) fn family(&self, name: &str) -> BTreeMap<Vec<Label>, Series> {
         self.lock().get(name).cloned().unwrap_or_default()
     }
 }
