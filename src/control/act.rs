@@ -2,8 +2,7 @@
 
 use super::Control;
 use super::command::{Action, Asker, Deploy, Refusal};
-use super::decide::decision;
-use super::live::{LivePool, Rollout, millis, record};
+use super::live::{LivePool, Rollout, millis};
 use super::service::Cause;
 use crate::clock;
 use crate::config::Target;
@@ -114,18 +113,7 @@ impl Control {
             return Ok(());
         }
         tracing::info!(service = name, %weight, actor = cause.actor, "weight set by hand");
-        if weight < service.live.weight {
-            self.lower_share(name, weight, "weight", cause);
-            return Ok(());
-        }
-        service.live.weight = weight;
-        // Another share is another comparison.
-        service.live.watch = None;
-        let decision = decision("weight", weight, cause);
-        record(&mut service.live.by_hand, decision.clone());
-        self.publisher.publish(service);
-        self.report.decided(name, &decision);
-        self.persist(name);
+        self.change_share(name, weight, "weight", cause);
         Ok(())
     }
 

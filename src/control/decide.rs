@@ -41,7 +41,7 @@ impl Control {
                     words,
                     "rolled back: the share set by hand is 0% again"
                 );
-                self.lower_share(name, Weight::ZERO, "rolled_back", &cause);
+                self.change_share(name, Weight::ZERO, "rolled_back", &cause);
             }
             return Ok(());
         }
@@ -98,16 +98,19 @@ impl Control {
         Ok(())
     }
 
-    /// Lowers a share that was set by hand: back at once, and on disk after it.
-    pub(super) fn lower_share(&mut self, name: &str, weight: Weight, what: &str, cause: &Cause) {
+    /// Changes the share that is set by hand: at once, and on disk after it. A way back is intended
+    /// first, for it must survive the end of the process whatever the disk does.
+    pub(super) fn change_share(&mut self, name: &str, weight: Weight, what: &str, cause: &Cause) {
         let Some(service) = self.services.get_mut(name) else { return };
-        service.live.weight = weight;
+        let before = std::mem::replace(&mut service.live.weight, weight);
         // Another share is another comparison.
         service.live.watch = None;
         let decision = decision(what, weight, cause);
         record(&mut service.live.by_hand, decision.clone());
         self.report.decided(name, &decision);
-        intend(&self.store, service, Back::Share, decision);
+        if weight < before {
+            intend(&self.store, service, Back::Share, decision);
+        }
         self.publisher.publish(service);
         service.token = persist(&self.jobs, &mut self.tokens, service);
     }

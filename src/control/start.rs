@@ -136,7 +136,7 @@ impl Control {
             if rebooted && !service.live.weight.is_zero() {
                 // Its way back may have been lost with the machine.
                 let words = "the machine came back; a share set by hand begins at 0%";
-                self.lower_share(&name, Weight::ZERO, "weight", &Cause::own("restart", words));
+                self.change_share(&name, Weight::ZERO, "weight", &Cause::own("restart", words));
             }
         }
     }

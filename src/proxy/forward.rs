@@ -29,6 +29,34 @@ struct Failed {
     again: Option<(Head, Body)>,
 }
 
+/// The endpoints of a pool that a request was offered to; held in place, for every request has one.
+#[derive(Default)]
+struct Tried {
+    ids: [u64; OFFERS],
+    count: usize,
+}
+
+impl Tried {
+    fn add(&mut self, id: u64) {
+        if let Some(free) = self.ids.get_mut(self.count) {
+            *free = id;
+            self.count += 1;
+        }
+    }
+
+    fn has(&self, id: u64) -> bool {
+        self.ids[..self.count].contains(&id)
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    const fn is_full(&self) -> bool {
+        self.count == OFFERS
+    }
+}
+
 /// Gives a request to an upstream, and waits for the head of its answer.
 pub(super) async fn forward(
     worker: Rc<Worker>,
@@ -40,11 +68,11 @@ pub(super) async fn forward(
     let mut request = (head, body);
     let mut side = service.side(role);
     let mut on_canary = role == Role::Canary && service.canary.is_some();
-    let mut tried: Vec<u64> = Vec::new();
+    let mut tried = Tried::default();
     loop {
         let failed = match choose(&side.pool, &worker, &tried) {
             Some(endpoint) => {
-                tried.push(endpoint.id);
+                tried.add(endpoint.id);
                 exchange.given_to(endpoint.begin());
                 match attempt(&worker, side, &endpoint, request).await {
                     Ok((head, mut body)) => {
@@ -64,7 +92,7 @@ pub(super) async fn forward(
             return Err(failed.error);
         };
         request = again;
-        let exhausted = matches!(failed.error, Error::NoEndpoint { .. }) || tried.len() >= OFFERS;
+        let exhausted = matches!(failed.error, Error::NoEndpoint { .. }) || tried.is_full();
         // Before its first check a pool is not at fault for taking nothing.
         if tried.is_empty() && side.pool.standing() == Standing::Unknown {
             exchange.moved_to(side.slot);
@@ -77,18 +105,18 @@ pub(super) async fn forward(
         exchange.attempt_failed(failed.error.outcome());
         if exhausted {
             on_canary = false;
-            tried.clear();
+            tried = Tried::default();
             side = &service.stable;
         }
         exchange.moved_to(side.slot);
     }
 }
 
-fn choose(pool: &Pool, worker: &Worker, tried: &[u64]) -> Option<Arc<Endpoint>> {
+fn choose(pool: &Pool, worker: &Worker, tried: &Tried) -> Option<Arc<Endpoint>> {
     let endpoints = &pool.endpoints;
     let load = |index: usize| {
         let endpoint: &Endpoint = &endpoints[index];
-        (endpoint.is_available() && !tried.contains(&endpoint.id)).then(|| endpoint.in_flight())
+        (endpoint.is_available() && !tried.has(endpoint.id)).then(|| endpoint.in_flight())
     };
     let draw = worker.random.borrow_mut().random();
     let chosen = match pool.balance {
@@ -98,7 +126,7 @@ fn choose(pool: &Pool, worker: &Worker, tried: &[u64]) -> Option<Arc<Endpoint>> 
     chosen.map(|index| Arc::clone(&endpoints[index]))
 }
 
-fn no_endpoint(pool: &Pool, tried: &[u64]) -> Error {
+fn no_endpoint(pool: &Pool, tried: &Tried) -> Error {
     let name = &pool.name;
     let reason = match (&pool.health_path, pool.endpoints.len()) {
         _ if !tried.is_empty() => format!("no endpoint of pool {name} could be reached"),

@@ -64,16 +64,6 @@ impl Idle {
         });
     }
 
-    /// How many connections are idle.
-    pub fn len(&self) -> usize {
-        self.0.parked.borrow().values().map(Vec::len).sum()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn park(&self, key: u64, sender: SendRequest<Body>) {
         let mut parked = self.0.parked.borrow_mut();
         let shelf = parked.entry(key).or_default();
