@@ -8,6 +8,7 @@ mod check;
 mod error;
 mod file;
 pub mod keys;
+mod release;
 pub mod units;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::Settings;
+use crate::judge::{Objectives, Settings};
 use crate::rollout::plan::Plan;
 use crate::split::sticky::Source;
 use crate::split::{Role, Weight};
 
 pub use error::{Errors, Problem, Warning};
+pub use release::{
+    Check, Compare, Expect, Gate, Hook, Hooks, Notify, NotifyFormat, Operator, Pid, Query,
+    ResourceSource, Resources, Smoke, Url,
+};
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +152,8 @@ pub struct Service {
     pub pools: BTreeMap<String, Pool>,
     /// How it is released.
     pub rollout: Rollout,
+    /// Checks before any traffic, in order.
+    pub gates: Vec<Gate>,
     /// How a canary is judged.
     pub judge: Judge,
 }
@@ -203,7 +210,7 @@ impl std::fmt::Debug for Force {
 }
 
 /// One pool of endpoints.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
     /// Where its servers are.
     pub endpoints: Vec<Target>,
@@ -213,6 +220,8 @@ pub struct Pool {
     pub health: Health,
     /// Bounds on how long they may take.
     pub timeouts: PoolTimeouts,
+    /// What is read of their use of resources.
+    pub resources: Option<Resources>,
 }
 
 /// `host:port` of an endpoint as the file or a deploy gives it; the host may be a name.
@@ -278,6 +287,10 @@ pub struct Rollout {
     pub plan: Plan,
     /// Whether a user must stay on one side.
     pub stateful: bool,
+    /// What is called along the way.
+    pub hooks: Hooks,
+    /// Who is told.
+    pub notify: Vec<Notify>,
 }
 
 /// How a canary is judged.
@@ -287,6 +300,12 @@ pub struct Judge {
     pub settings: Settings,
     /// Whether a share set by hand is judged.
     pub watch: bool,
+    /// What the service promises, whatever the stable pool does.
+    pub objectives: Objectives,
+    /// Where ticks are recorded for a replay.
+    pub record: Option<PathBuf>,
+    /// Metrics of the business, asked of Prometheus.
+    pub queries: Vec<Query>,
 }
 
 impl Config {
@@ -308,6 +327,18 @@ impl Config {
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, Errors> {
         check::config(text, path, environment)
+    }
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self {
+            settings: Settings::default(),
+            watch: true,
+            objectives: Objectives::default(),
+            record: None,
+            queries: Vec::new(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod act;
 mod command;
 mod decide;
+mod judging;
 mod live;
 mod publish;
 mod reload;

@@ -14,6 +14,8 @@ pub enum Strategy {
     Canary,
     /// One short 1 % step, then the switch.
     BlueGreen,
+    /// A lasting split that is reported on and never promoted.
+    Ab,
 }
 
 /// What happens when a step's deadline passes and the judge is still undecided.
@@ -57,6 +59,10 @@ pub struct Plan {
     pub deadline: Duration,
     /// What the deadline does.
     pub on_inconclusive: OnInconclusive,
+    /// The step, from 0, from which on nothing is rolled back any more: the release freezes and
+    /// alarms instead.
+    #[serde(default)]
+    pub irreversible_from: Option<usize>,
 }
 
 /// The least number of canary requests of a step that names none.
@@ -74,6 +80,7 @@ impl Plan {
             retire_after: Duration::from_secs(15 * 60),
             deadline: Duration::from_secs(60 * 60),
             on_inconclusive: OnInconclusive::Hold,
+            irreversible_from: None,
         }
     }
 
@@ -100,6 +107,7 @@ pub fn default_steps(strategy: Strategy) -> Vec<Step> {
             step(5_000, REQUESTS, 300),
         ],
         Strategy::BlueGreen => vec![step(100, 20, 60)],
+        Strategy::Ab => vec![step(5_000, REQUESTS, 60)],
     }
 }
 

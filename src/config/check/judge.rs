@@ -15,9 +15,7 @@ const LATENCY_ATTENTION: f64 = 0.4;
 /// The judge of `service`.
 pub(super) fn judge(service: &Table<'_>) -> Judge {
     let mut settings = Settings::default();
-    let Some(table) = service.table("judge", &keys::JUDGE) else {
-        return Judge { settings, watch: true };
-    };
+    let Some(table) = service.table("judge", &keys::JUDGE) else { return Judge::default() };
     mode(&table, &mut settings);
     tolerances(&table, &mut settings);
     tests(&table, &mut settings);
@@ -34,7 +32,11 @@ pub(super) fn judge(service: &Table<'_>) -> Judge {
         table.context.warn(Found::at(&value.at, message).hint(hint));
         settings.max_harm = Some(harm);
     }
-    Judge { settings, watch: table.read("watch", Value::boolean).unwrap_or(true) }
+    Judge {
+        settings,
+        watch: table.read("watch", Value::boolean).unwrap_or(true),
+        ..Judge::default()
+    }
 }
 
 fn mode(table: &Table<'_>, settings: &mut Settings) {

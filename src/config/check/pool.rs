@@ -76,6 +76,7 @@ impl Part {
                 first_byte: self.first_byte.or(base.first_byte).unwrap_or(FIRST_BYTE),
                 total: self.total.or(base.total).unwrap_or(TOTAL),
             },
+            resources: None,
         }
     }
 }

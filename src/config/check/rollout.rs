@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::config::error::Found;
 use crate::config::file::{Table, Value};
 use crate::config::units::duration_text;
-use crate::config::{Rollout, keys};
+use crate::config::{Hooks, Rollout, keys};
 use crate::rollout::plan::{
     HOLD, OnInconclusive, Plan, REQUESTS, Step, Strategy, check_steps, default_steps,
 };
@@ -14,7 +14,12 @@ use crate::split::sticky::Source;
 
 /// The rollout of `service`, which has `sticky` and this many pools.
 pub(super) fn rollout(service: &Table<'_>, sticky: &[Source], pools: usize) -> Rollout {
-    let default = || Rollout { plan: Plan::default_of(Strategy::Canary), stateful: false };
+    let default = || Rollout {
+        plan: Plan::default_of(Strategy::Canary),
+        stateful: false,
+        hooks: Hooks::default(),
+        notify: Vec::new(),
+    };
     let Some(table) = service.table("rollout", &keys::ROLLOUT) else { return default() };
     if pools == 1 {
         let message = "a rollout needs a second pool, this service has one";
@@ -66,7 +71,12 @@ pub(super) fn rollout(service: &Table<'_>, sticky: &[Source], pools: usize) -> R
             "write \"none\", or leave it out: every step can be rolled back",
         );
     }
-    Rollout { plan, stateful: stateful(&table, sticky) }
+    Rollout {
+        plan,
+        stateful: stateful(&table, sticky),
+        hooks: Hooks::default(),
+        notify: Vec::new(),
+    }
 }
 
 fn stateful(table: &Table<'_>, sticky: &[Source]) -> bool {

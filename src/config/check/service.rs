@@ -72,6 +72,7 @@ fn service(
         force,
         pools: pools.into_iter().map(|(name, written)| (name, written.pool)).collect(),
         rollout,
+        gates: Vec::new(),
         judge,
     })
 }

@@ -59,6 +59,7 @@ fn the_smallest_file_is_all_defaults() {
             fall: 3,
         },
         timeouts: PoolTimeouts { connect: seconds(1), first_byte: seconds(15), total: seconds(60) },
+        resources: None,
     };
     let want = Service {
         name: "shop".into(),
@@ -80,10 +81,14 @@ fn the_smallest_file_is_all_defaults() {
                 retire_after: seconds(15 * 60),
                 deadline: seconds(60 * 60),
                 on_inconclusive: OnInconclusive::Hold,
+                irreversible_from: None,
             },
             stateful: false,
+            hooks: Hooks::default(),
+            notify: Vec::new(),
         },
-        judge: Judge { settings: Settings::default(), watch: true },
+        gates: Vec::new(),
+        judge: Judge::default(),
     };
     assert_eq!(config.services["shop"], want);
 }
