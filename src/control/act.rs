@@ -2,7 +2,7 @@
 
 use super::Control;
 use super::command::{Action, Asker, Deploy, Refusal};
-use super::live::{LivePool, Rollout, millis};
+use super::live::{Freeze, LivePool, Rollout, millis};
 use super::service::Cause;
 use crate::clock;
 use crate::config::Target;
@@ -47,6 +47,9 @@ impl Control {
                 return self.deploy(name, deploy, cause("operator", words));
             }
             Action::Retry => return self.retry(name),
+            Action::Rehearse => return self.rehearse(name),
+            Action::Freeze { until_ms } => return self.freeze(name, until_ms, &asker),
+            Action::Thaw => return self.thaw(name),
             Action::Drain { pool, endpoint, out } => {
                 return self.drain_endpoint(name, &pool, endpoint, out);
             }
@@ -187,6 +190,8 @@ impl Control {
             canary_errors: 0,
             decisions: Vec::new(),
             judge: None,
+            gates: Vec::new(),
+            rehearsal: None,
         });
         service.verdict = None;
         service.forget(&pool);
@@ -202,6 +207,32 @@ impl Control {
         tracing::info!(service = name, id, "allowed again");
         self.persist(name);
         Ok(())
+    }
+
+    fn freeze(&mut self, name: &str, until_ms: Option<u64>, asker: &Asker) -> Result<(), Refusal> {
+        let Some(service) = self.services.get_mut(name) else { return Ok(()) };
+        let now = millis(clock::unix());
+        if until_ms.is_some_and(|until| until <= now) {
+            return Err(Refusal::Invalid("`until` must be in the future".into()));
+        }
+        let Asker { actor, why, .. } = asker.clone();
+        tracing::warn!(service = name, actor, "frozen: nothing goes forward");
+        service.live.freeze = Some(Freeze { since_ms: now, until_ms, actor, why });
+        self.persist(name);
+        Ok(())
+    }
+
+    fn thaw(&mut self, name: &str) -> Result<(), Refusal> {
+        let Some(service) = self.services.get_mut(name) else { return Ok(()) };
+        if service.live.freeze.take().is_some() {
+            tracing::info!(service = name, "thawed: releases may go forward again");
+            self.persist(name);
+        }
+        Ok(())
+    }
+
+    fn rehearse(&mut self, name: &str) -> Result<(), Refusal> {
+        Err(Refusal::Conflict(format!("service `{name}`: cannot be rehearsed yet")))
     }
 
     fn drain_endpoint(

@@ -43,6 +43,15 @@ pub enum Action {
     Undo,
     /// Allow a rejected release once more.
     Retry,
+    /// Try the way back now, with a failure of our own making and no user on it.
+    Rehearse,
+    /// Let nothing go forward.
+    Freeze {
+        /// Until then, in milliseconds since the Unix epoch; until `Thaw` where there is none.
+        until_ms: Option<u64>,
+    },
+    /// Let releases go forward again.
+    Thaw,
     /// Take an endpoint out, or let it back in.
     Drain {
         /// Its pool.
@@ -193,6 +202,18 @@ impl Handle {
     pub async fn act(&self, service: &str, action: Action, asker: Asker) -> Acted {
         let service = service.to_owned();
         self.ask(|reply| Command::Act { service, action, asker, reply }).await?
+    }
+
+    /// Asks for `action` on every service, and returns how many there are.
+    ///
+    /// # Errors
+    /// When control has ended, or what one of the services refused; the others did it.
+    pub async fn act_on_all(&self, action: Action, asker: Asker) -> Result<usize, Refusal> {
+        let names: Vec<String> = self.services().await?.into_iter().map(|view| view.name).collect();
+        for name in &names {
+            self.act(name, action.clone(), asker.clone()).await?;
+        }
+        Ok(names.len())
     }
 
     /// Every service as it is now.

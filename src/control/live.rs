@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::view::{GateReport, Rehearsed};
 use crate::config::{self, Target};
 use crate::judge::{Evidence, Judge};
 use crate::rollout::plan::Plan;
@@ -49,6 +50,12 @@ pub(super) struct Live {
     pub(super) watch: Option<Judged>,
     /// What was done to the share by hand, oldest first.
     pub(super) by_hand: Vec<Decision>,
+    /// Who lets nothing go forward.
+    #[serde(default)]
+    pub(super) freeze: Option<Freeze>,
+    /// How the way back was last tried.
+    #[serde(default)]
+    pub(super) rehearsal: Option<Rehearsed>,
 }
 
 /// A judge and its clock, which stands still between processes.
@@ -98,6 +105,21 @@ pub(super) struct Rollout {
     pub(super) canary_requests: u64,
     pub(super) decisions: Vec<Decision>,
     pub(super) judge: Option<Judged>,
+    /// What its gates and hooks found.
+    #[serde(default)]
+    pub(super) gates: Vec<GateReport>,
+    /// How the way back was tried before the first request.
+    #[serde(default)]
+    pub(super) rehearsal: Option<Rehearsed>,
+}
+
+/// Nothing goes forward.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Freeze {
+    pub(super) since_ms: u64,
+    pub(super) until_ms: Option<u64>,
+    pub(super) actor: String,
+    pub(super) why: Option<String>,
 }
 
 /// Something that was done, by whom and on what grounds.
@@ -142,6 +164,8 @@ impl Live {
             rejected: Vec::new(),
             watch: None,
             by_hand: Vec::new(),
+            freeze: None,
+            rehearsal: None,
         }
     }
 

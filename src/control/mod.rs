@@ -41,7 +41,10 @@ pub use command::{Action, Asker, Deploy, DeployStep, Handle, Refusal, Reloaded};
 pub use live::Decision;
 pub use start::{Setup, start};
 pub use store::{Store as StateStore, Unusable};
-pub use view::{EndpointView, LatencyView, PoolView, RolloutView, ServiceView, ShareView};
+pub use view::{
+    EndpointView, FreezeView, GateReport, LatencyView, PoolView, Rehearsed, RolloutView,
+    ServiceView, ShareView,
+};
 
 /// How often what was measured is judged.
 const TICK: Duration = Duration::from_millis(100);

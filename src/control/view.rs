@@ -6,7 +6,7 @@ use super::live::Decision;
 use crate::judge::Verdict;
 use crate::rollout::plan::Plan;
 use crate::rollout::{State, plan::Strategy};
-use crate::split::Weight;
+use crate::split::{Role, Weight};
 
 /// A service as it is now.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -33,8 +33,40 @@ pub struct ServiceView {
     pub verdict: Option<Verdict>,
     /// Ids of releases that were rolled back and are refused.
     pub rejected: Vec<String>,
+    /// Who lets nothing go forward, while somebody does.
+    #[serde(default)]
+    pub frozen: Option<FreezeView>,
+    /// How the way back was last tried.
+    #[serde(default)]
+    pub rehearsal: Option<Rehearsed>,
     /// What was done to the share by hand, oldest first.
     pub by_hand: Vec<Decision>,
+}
+
+/// Nothing goes forward.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct FreezeView {
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Until when, RFC 3339; until `thaw` where there is none.
+    pub until: Option<String>,
+    /// Who said so.
+    pub actor: String,
+    /// What they gave as their reason.
+    pub why: Option<String>,
+}
+
+/// How a rehearsal of the way back went.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Rehearsed {
+    /// When it ended, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Whether the way back works.
+    pub armed: bool,
+    /// What was seen: "rollback armed, 3 ms; ...".
+    pub words: String,
+    /// From the verdict to the first request that stable answered, in milliseconds.
+    pub back_ms: Option<f64>,
 }
 
 /// The canary's share as it should be and as it was.
@@ -121,6 +153,30 @@ pub struct RolloutView {
     pub canary_errors: u64,
     /// What was decided, oldest first.
     pub decisions: Vec<Decision>,
+    /// What its gates found, in their order.
+    #[serde(default)]
+    pub gates: Vec<GateReport>,
+    /// How the way back was tried before the first request.
+    #[serde(default)]
+    pub rehearsal: Option<Rehearsed>,
+}
+
+/// What a gate or a hook found: kept as evidence.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct GateReport {
+    /// The gate's name; a hook's is `hook:PHASE`.
+    pub name: String,
+    /// The side it was asked of.
+    pub against: Role,
+    /// Whether it passed.
+    pub passed: bool,
+    /// What was seen.
+    pub words: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// The end of what a program wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 impl RolloutView {
@@ -144,6 +200,19 @@ impl RolloutView {
             canary_requests: rollout.canary_requests,
             canary_errors: rollout.canary_errors,
             decisions: rollout.decisions.clone(),
+            gates: rollout.gates.clone(),
+            rehearsal: rollout.rehearsal.clone(),
+        }
+    }
+}
+
+impl FreezeView {
+    pub(super) fn of(freeze: &super::live::Freeze) -> Self {
+        Self {
+            since: time(freeze.since_ms),
+            until: freeze.until_ms.map(time),
+            actor: freeze.actor.clone(),
+            why: freeze.why.clone(),
         }
     }
 }

@@ -9,7 +9,9 @@ use super::live::Decision;
 use super::publish::Publisher;
 use super::service::Service;
 use super::stats::Summary;
-use super::view::{EndpointView, LatencyView, PoolView, RolloutView, ServiceView, ShareView};
+use super::view::{
+    EndpointView, FreezeView, LatencyView, PoolView, RolloutView, ServiceView, ShareView,
+};
 use crate::measure::histogram::middle_us;
 use crate::measure::{Delta, Outcome};
 use crate::rollout::{STATE_NAMES, Stage, State};
@@ -33,6 +35,8 @@ pub(super) fn of(service: &Service, publisher: &Publisher) -> ServiceView {
         rollout: live.rollout.as_ref().map(RolloutView::of),
         verdict: service.verdict.clone().filter(|_| state.is_running() || live.watch.is_some()),
         rejected: live.rejected.clone(),
+        frozen: live.freeze.as_ref().map(FreezeView::of),
+        rehearsal: live.rehearsal.clone(),
         by_hand: live.by_hand.clone(),
     }
 }
