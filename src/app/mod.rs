@@ -90,12 +90,15 @@ impl App {
         let (writers, drain) = Recorder::split(config.workers);
         let workers = worker::plan(writers, &config, &ports, &cell, &metrics);
         let listening = Arc::new(AtomicBool::new(false));
+        let listener = ports.values().next().map(|bound| bound.address);
+        let listener = listener.ok_or_else(|| StartError("no listener".to_owned()))?;
         let admin_config = config.admin.clone();
         let setup = Setup {
             config,
             config_path: config_path.clone(),
             store,
             cell,
+            listener,
             drain,
             metrics: metrics.clone(),
             service_thread: service_handle,

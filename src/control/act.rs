@@ -6,7 +6,7 @@ use super::live::{Freeze, LivePool, Rollout, millis};
 use super::service::Cause;
 use crate::clock;
 use crate::config::Target;
-use crate::rollout::plan::{Plan, check_steps, default_steps};
+use crate::rollout::plan::{Plan, Strategy, check_steps, default_steps};
 use crate::rollout::{End, Event, State};
 use crate::split::Weight;
 
@@ -34,6 +34,12 @@ impl Control {
             why: asker.why.clone(),
             evidence: None,
         };
+        if let Some(frozen) = service.frozen()
+            && goes_forward(&action, service.live.weight)
+        {
+            let hint = "thaw it first; the way back is always open";
+            return Err(Refusal::Conflict(format!("service `{name}`: {frozen}; {hint}")));
+        }
         let event = match action {
             Action::Weight(weight) => {
                 return self.set_weight(
@@ -182,7 +188,6 @@ impl Control {
             id,
             version: deploy.version,
             pool: pool.clone(),
-            plan,
             state: State::Idle,
             started_ms: millis(clock::unix()),
             ended_ms: None,
@@ -190,8 +195,11 @@ impl Control {
             canary_errors: 0,
             decisions: Vec::new(),
             judge: None,
+            ab: (plan.strategy == Strategy::Ab).then(Box::default),
+            deployed: false,
             gates: Vec::new(),
             rehearsal: None,
+            plan,
         });
         service.verdict = None;
         service.forget(&pool);
@@ -231,10 +239,6 @@ impl Control {
         Ok(())
     }
 
-    fn rehearse(&mut self, name: &str) -> Result<(), Refusal> {
-        Err(Refusal::Conflict(format!("service `{name}`: cannot be rehearsed yet")))
-    }
-
     fn drain_endpoint(
         &mut self,
         name: &str,
@@ -268,6 +272,15 @@ impl Control {
     }
 }
 
+/// Whether `action` would put more users on a new version.
+fn goes_forward(action: &Action, weight: Weight) -> bool {
+    match action {
+        Action::Deploy(_) | Action::Promote { .. } | Action::Resume => true,
+        Action::Weight(wanted) => *wanted > weight,
+        _ => false,
+    }
+}
+
 /// The plan of a deploy: the file's, with what the deploy says instead.
 fn plan(file: &Plan, deploy: &Deploy) -> Result<Plan, Refusal> {
     let mut plan = file.clone();
@@ -283,6 +296,9 @@ fn plan(file: &Plan, deploy: &Deploy) -> Result<Plan, Refusal> {
         }
         plan.steps =
             steps.iter().map(super::command::DeployStep::step).collect::<Result<_, _>>()?;
+        if plan.strategy == Strategy::Ab && plan.steps.len() != 1 {
+            return Err(Refusal::Invalid("`steps`: strategy `ab` holds one weight".into()));
+        }
         check_steps(&plan.steps).map_err(|bad| {
             let which = bad.step.map_or(String::new(), |step| format!("step {}: ", step + 1));
             Refusal::Invalid(format!("`steps`: {which}{}", bad.message))

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::live::{Decision, millis, record};
+use super::errand::Phase;
+use super::live::{Decision, Live, millis, record};
 use super::service::{Cause, Service};
 use super::store::{Back, Durability, Intent, Store};
 use super::writer::{Job, Stored};
@@ -14,6 +15,8 @@ use crate::clock;
 use crate::rollout::{self, Effect, End, Event, Refused, Stage, State};
 use crate::split::{Salt, Weight};
 
+/// How long the end of the process waits for people to be told.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long the end of the process waits for the disk.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
@@ -49,6 +52,14 @@ impl Control {
         let before = rollout.state;
         let (after, effects) = rollout::next(before, event, &rollout.plan)?;
         rollout.state = after;
+        // Whatever was being asked for a stage or a move that is gone need not be answered.
+        if !matches!(
+            after,
+            State::Running { stage: Stage::Gate, .. } | State::Running { moving: Some(_), .. }
+        ) {
+            service.awaited = None;
+            self.errands.cancel(name);
+        }
         let cause = match (event, before, after) {
             // What is recorded of a move is why it was made, once it is made.
             (Event::Stored, ..) => std::mem::take(&mut service.moving_for),
@@ -108,6 +119,8 @@ impl Control {
         let decision = decision(what, weight, cause);
         record(&mut service.live.by_hand, decision.clone());
         self.report.decided(name, &decision);
+        self.announce(name, &decision);
+        let Some(service) = self.services.get_mut(name) else { return };
         if weight < before {
             intend(&self.store, service, Back::Share, decision);
         }
@@ -126,7 +139,9 @@ impl Control {
         let Some(rollout) = &mut service.live.rollout else { return };
         let decision = decision(decision_name(event, after), weight, cause);
         let (what, release) = (&decision.decision, &rollout.id);
-        if matches!(after, State::Ended(End::RolledBack | End::GateFailed | End::Undone)) {
+        let stopped = matches!(event, Event::Fail | Event::Deadline) && after.is_running();
+        if stopped || matches!(after, State::Ended(End::RolledBack | End::GateFailed | End::Undone))
+        {
             tracing::error!(
                 service = name,
                 release,
@@ -141,7 +156,8 @@ impl Control {
         if let State::Ended(end) = after {
             rollout.ended_ms = Some(decision.at_ms);
             let rejected = matches!(event, Event::Fail | Event::Undo | Event::Deadline);
-            let (id, retire_after) = (rollout.id.clone(), rollout.plan.retire_after);
+            let (id, pool) = (rollout.id.clone(), rollout.pool.clone());
+            let retire_after = rollout.plan.retire_after;
             if rejected {
                 service.live.reject(&id);
             }
@@ -149,8 +165,13 @@ impl Control {
                 service.live.retire_at_ms = Some(decision.at_ms + millis(retire_after));
             }
             service.live.weight = Weight::ZERO;
+            if matches!(end, End::RolledBack | End::Undone) {
+                service.live.call(Phase::RolledBack, &pool, &decision);
+            }
+            service.live.call(Phase::After, &pool, &decision);
         }
         self.report.decided(name, &decision);
+        self.announce(name, &decision);
     }
 
     /// A state is on disk, or is not.
@@ -164,7 +185,7 @@ impl Control {
         service.stored = service.stored.max(stored.token);
         let waits = matches!(service.live.state(), State::Running { moving: Some(_), .. });
         if waits && stored.token == service.token {
-            self.decide(&stored.service, Event::Stored, Cause::default());
+            self.written(&stored.service);
         }
     }
 
@@ -211,23 +232,33 @@ impl Control {
         if tokio::time::timeout(LAST_WRITES, written).await.is_err() {
             tracing::warn!("the disk is slow: the last seconds of evidence may be lost");
         }
+        let mut telling = tokio::task::JoinSet::new();
+        for service in std::mem::take(&mut self.services).into_values() {
+            telling.spawn(service.notices.flush(LAST_WORDS));
+        }
+        telling.join_all().await;
     }
 
     /// Lets previous pools go whose time has come.
     pub(super) fn retire(&mut self) {
         let now = millis(clock::unix());
-        for (name, service) in &mut self.services {
-            if service.live.retire_at_ms.is_none_or(|at| now < at) {
-                continue;
-            }
+        let due = |live: &Live| live.retire_at_ms.is_some_and(|at| now >= at);
+        let due: Vec<String> = self
+            .services
+            .iter()
+            .filter(|(_, service)| due(&service.live) && service.live.frozen(now).is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            let Some(service) = self.services.get_mut(&name) else { continue };
             service.live.retire_at_ms = None;
-            let previous = service.live.previous.take();
-            tracing::info!(
-                service = name,
-                previous,
-                "the previous pool is no longer kept for undo"
-            );
+            let Some(previous) = service.live.previous.take() else { continue };
+            let words = format!("pool {previous} is no longer kept for undo");
+            tracing::info!(service = name, words, "retired");
+            let decision = decision("retired", Weight::FULL, &Cause::own("retire", words));
+            service.live.call(Phase::Retire, &previous, &decision);
             service.token = persist(&self.jobs, &mut self.tokens, service);
+            self.announce(&name, &decision);
         }
     }
 }
@@ -298,6 +329,8 @@ pub(super) fn decision(name: &str, weight: Weight, cause: &Cause) -> Decision {
 const fn decision_name(event: Event, after: State) -> &'static str {
     match (event, after) {
         (Event::Deploy, _) => "deploy",
+        // The point of no return is behind it.
+        (Event::Fail | Event::Deadline, State::Running { paused: true, .. }) => "frozen",
         (Event::Pause, _) => "paused",
         (Event::Resume, _) => "resumed",
         (Event::Restarted | Event::Rebooted, _) => "restarted",

@@ -33,6 +33,12 @@ impl Service {
             rollout.canary_requests += delta.interval.n;
             rollout.canary_errors += delta.interval.errors;
         }
+        if let Some(rollout) = &mut self.live.rollout
+            && let Some(ab) = rollout.ab.as_mut().filter(|_| rollout.state.is_running())
+        {
+            let side = if is_canary { &mut ab.1 } else { &mut ab.0 };
+            side.add(&delta.interval);
+        }
     }
 
     /// Forgets what was seen of `pool`, but for its totals: another version runs there now.
@@ -99,14 +105,14 @@ pub(super) fn run(judged: &mut Judged, tick: Tick) -> Verdict {
 }
 
 /// Adds `more` to `sum`.
-fn merge(sum: &mut Interval, more: &Interval) {
+pub(super) fn merge(sum: &mut Interval, more: &Interval) {
     sum.n += more.n;
     sum.errors += more.errors;
     merge_sparse(&mut sum.successes, &more.successes);
     merge_sparse(&mut sum.aborts, &more.aborts);
 }
 
-fn merge_sparse(sum: &mut Vec<(u32, u64)>, more: &[(u32, u64)]) {
+pub(super) fn merge_sparse(sum: &mut Vec<(u32, u64)>, more: &[(u32, u64)]) {
     for &(bucket, count) in more {
         match sum.binary_search_by_key(&bucket, |entry| entry.0) {
             Ok(at) => sum[at].1 += count,

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{GateReport, Rehearsed};
+use super::errand::Phase;
+use super::gates::GateReport;
+use super::report::Totals;
+use super::view::Rehearsed;
 use crate::config::{self, Target};
 use crate::judge::{Evidence, Judge};
 use crate::rollout::plan::Plan;
@@ -20,6 +23,8 @@ pub(super) const FORMAT: u32 = 1;
 const HISTORY_MAX: usize = 20;
 /// How many decisions of a rollout are remembered.
 const DECISIONS_MAX: usize = 200;
+/// How many hooks may wait to be called after a release.
+const CALLS_MAX: usize = 16;
 /// How many rejected release ids are remembered.
 const REJECTED_MAX: usize = 100;
 
@@ -56,6 +61,24 @@ pub(super) struct Live {
     /// How the way back was last tried.
     #[serde(default)]
     pub(super) rehearsal: Option<Rehearsed>,
+    /// Hooks to be called that no release waits for, in order. One that a crash interrupts is
+    /// called again.
+    #[serde(default)]
+    pub(super) calls: Vec<Call>,
+}
+
+/// A hook to be called after a release.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Call {
+    pub(super) phase: Phase,
+    pub(super) release: String,
+    pub(super) version: String,
+    /// The pool that it is about.
+    pub(super) pool: String,
+    /// Since when it is due.
+    pub(super) since_ms: u64,
+    /// What happened.
+    pub(super) decision: Decision,
 }
 
 /// A judge and its clock, which stands still between processes.
@@ -105,6 +128,12 @@ pub(super) struct Rollout {
     pub(super) canary_requests: u64,
     pub(super) decisions: Vec<Decision>,
     pub(super) judge: Option<Judged>,
+    /// What stable and the canary did, of a lasting split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ab: Option<Box<(Totals, Totals)>>,
+    /// The `deploy` hook has run.
+    #[serde(default)]
+    pub(super) deployed: bool,
     /// What its gates and hooks found.
     #[serde(default)]
     pub(super) gates: Vec<GateReport>,
@@ -166,6 +195,7 @@ impl Live {
             by_hand: Vec::new(),
             freeze: None,
             rehearsal: None,
+            calls: Vec::new(),
         }
     }
 
@@ -203,6 +233,26 @@ impl Live {
             let excess = self.history.len().saturating_sub(HISTORY_MAX);
             self.history.drain(..excess);
         }
+    }
+
+    /// Who lets nothing go forward at `now_ms`.
+    pub(super) fn frozen(&self, now_ms: u64) -> Option<&Freeze> {
+        self.freeze.as_ref().filter(|freeze| freeze.until_ms.is_none_or(|until| now_ms < until))
+    }
+
+    /// Notes that the hook of `phase` is to be called about `decision`.
+    pub(super) fn call(&mut self, phase: Phase, pool: &str, decision: &Decision) {
+        let Some(rollout) = &self.rollout else { return };
+        self.calls.push(Call {
+            phase,
+            release: rollout.id.clone(),
+            version: rollout.version.clone(),
+            pool: pool.to_owned(),
+            since_ms: decision.at_ms,
+            decision: decision.clone(),
+        });
+        let excess = self.calls.len().saturating_sub(CALLS_MAX);
+        self.calls.drain(..excess);
     }
 
     /// Remembers that release `id` was found bad.

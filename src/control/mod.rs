@@ -5,14 +5,20 @@
 //! carried out in its order: back at once, forward only after it is on disk.
 
 mod act;
+mod calls;
 mod command;
 mod decide;
+mod errand;
 mod gates;
+mod gating;
 mod judging;
 mod live;
+mod notices;
 mod notify;
 mod publish;
+mod rehearsal;
 mod reload;
+mod report;
 mod service;
 mod start;
 mod stats;
@@ -22,6 +28,7 @@ mod views;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,18 +41,20 @@ use crate::config::Config;
 use crate::measure;
 use crate::upstream::registry::Resolved;
 use command::{Command, no_such_service};
-use publish::Publisher;
+use errand::{Errands, News};
+use publish::{Cohort, Publisher};
 use service::Service;
 use store::Store;
 use writer::{Job, Stored};
 
 pub use command::{Action, Asker, Deploy, DeployStep, Handle, Refusal, Reloaded};
+pub use gates::GateReport;
 pub use live::Decision;
+pub use report::{AbReport, QuantileReport, SideReport};
 pub use start::{Setup, start};
 pub use store::{Store as StateStore, Unusable};
 pub use view::{
-    EndpointView, FreezeView, GateReport, LatencyView, PoolView, Rehearsed, RolloutView,
-    ServiceView, ShareView,
+    EndpointView, FreezeView, LatencyView, PoolView, Rehearsed, RolloutView, ServiceView, ShareView,
 };
 
 /// How often what was measured is judged.
@@ -65,6 +74,9 @@ pub struct Control {
     publisher: Publisher,
     store: Store,
     jobs: mpsc::Sender<Job>,
+    errands: Errands,
+    /// A port of the proxy, for rehearsals.
+    listener: SocketAddr,
     drain: measure::Drain,
     report: views::Report,
     boot: String,
@@ -79,6 +91,7 @@ pub struct Inbox {
     changed: Arc<Notify>,
     resolved: mpsc::Receiver<Resolved>,
     stored: mpsc::Receiver<Stored>,
+    news: mpsc::Receiver<News>,
     stop: oneshot::Receiver<()>,
 }
 
@@ -106,6 +119,7 @@ impl Control {
                 _ = ticks.tick() => self.tick(clock::now()),
                 Some(stored) = inbox.stored.recv() => self.stored(stored),
                 () = inbox.changed.notified() => self.health_changed(),
+                Some(news) = inbox.news.recv() => self.heard(news),
                 Some(command) = inbox.commands.recv() => self.command(command),
                 Some(resolved) = inbox.resolved.recv() => self.resolved(resolved),
             }
@@ -126,15 +140,20 @@ impl Control {
         let (services, owners) = (&mut self.services, &self.publisher.owners);
         let report = &mut self.report;
         self.drain.drain(|slot, delta| {
-            let Some((service, pool)) = owners.get(slot.index()) else { return };
-            if let Some(known) = services.get_mut(service) {
-                report.measured(known, pool, &delta);
-                known.measured(pool, &delta);
+            let Some(((service, pool), cohort)) = owners.get(slot.index()) else { return };
+            let Some(known) = services.get_mut(service) else { return };
+            if *cohort == Cohort::Rehearsal {
+                return known.rehearsal_measured(pool, &delta);
             }
+            report.measured(known, pool, &delta);
+            known.measured(pool, &delta);
         });
         for (name, event, cause) in self.each(|service, pools| service.tick(dt, pools)) {
             self.decide(&name, event, cause);
         }
+        self.rehearsals(dt);
+        self.run_errands();
+        self.remarks();
         self.retire();
         self.save_what_is_due(dt);
         self.report.tick(dt, &self.services, &self.publisher);
@@ -150,6 +169,7 @@ impl Control {
         for (name, event, cause) in self.each(|service, pools| service.glance(pools)) {
             self.decide(&name, event, cause);
         }
+        self.run_errands();
     }
 
     fn resolved(&mut self, resolved: Resolved) {

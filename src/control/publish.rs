@@ -5,19 +5,30 @@ use std::sync::Arc;
 
 use super::service::{Pools, Service};
 use crate::measure::SlotId;
-use crate::split::Split;
-use crate::table::{self, Cell, Matcher, Side, Table};
+use crate::split::{Role, Split};
+use crate::table::{self, Cell, Matcher, Rehearsal, Side, Table};
 use crate::upstream::Pool;
 use crate::upstream::registry::{PoolKey, Registry};
+
+/// Whose requests a slot counts.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Cohort {
+    /// A pool's.
+    Pool,
+    /// Those of a rehearsal.
+    Rehearsal,
+}
 
 /// Owns the one cell, and everything that a table is made of.
 #[derive(Debug)]
 pub(super) struct Publisher {
     cell: Cell,
     pub(super) registry: Registry,
-    slots: HashMap<PoolKey, SlotId>,
+    slots: HashMap<(PoolKey, Cohort), SlotId>,
     /// Whose slot is whose, by the slot's number.
-    pub(super) owners: Vec<PoolKey>,
+    pub(super) owners: Vec<(PoolKey, Cohort)>,
+    /// The rehearsals under way, by service.
+    rehearsals: BTreeMap<String, Rehearsal>,
     matcher: Arc<Matcher>,
     services: Vec<Arc<table::Service>>,
     pub(super) generation: u64,
@@ -30,6 +41,7 @@ impl Publisher {
             registry,
             slots: HashMap::new(),
             owners: Vec::new(),
+            rehearsals: BTreeMap::new(),
             matcher: Arc::default(),
             services: Vec::new(),
             generation: 0,
@@ -87,19 +99,43 @@ impl Publisher {
     }
 
     fn swap(&self) {
+        let number = |name: &str| self.services.binary_search_by(|known| (*known.name).cmp(name));
+        let rehearsals = self.rehearsals.iter().filter_map(|(name, rehearsal)| {
+            let service = number(name).ok()?;
+            Some(Rehearsal { service, ..rehearsal.clone() })
+        });
         self.cell.publish(Arc::new(Table {
             generation: self.generation,
             services: self.services.clone(),
             matcher: Arc::clone(&self.matcher),
-            rehearsals: Vec::new(),
+            rehearsals: rehearsals.collect(),
         }));
+    }
+
+    /// Lets a rehearsal of the service `name` begin, or end.
+    pub(super) fn rehearse(&mut self, name: &str, rehearsal: Option<Rehearsal>) {
+        match rehearsal {
+            Some(rehearsal) => self.rehearsals.insert(name.to_owned(), rehearsal),
+            None => self.rehearsals.remove(name),
+        };
+        self.generation += 1;
+        self.swap();
+    }
+
+    /// Takes the way back of a rehearsal.
+    pub(super) fn roll_back_rehearsal(&mut self, name: &str) {
+        if let Some(rehearsal) = self.rehearsals.get_mut(name) {
+            rehearsal.to = Role::Stable;
+            self.generation += 1;
+            self.swap();
+        }
     }
 
     fn service(&mut self, service: &Service) -> Option<table::Service> {
         let Pools { stable, canary } = self.pools(service)?;
         let name = service.config.name.clone();
         let mut side = |pool: Arc<Pool>| {
-            let slot = self.slot((name.clone(), pool.name.clone()))?;
+            let slot = self.slot(&name, &pool.name, Cohort::Pool)?;
             Some(Side { pool, slot })
         };
         let (stable, canary) = (side(stable), canary.and_then(&mut side));
@@ -112,15 +148,17 @@ impl Publisher {
             sticky: service.config.sticky.clone(),
             issuer: service.issuer.clone(),
             force: service.config.force.clone(),
-            stable,
-            canary,
             routes: Arc::default(),
             placebo: None,
+            stable,
+            canary,
             name,
         })
     }
 
-    fn slot(&mut self, key: PoolKey) -> Option<SlotId> {
+    /// Where the requests of `cohort` to a pool are counted.
+    pub(super) fn slot(&mut self, service: &str, pool: &str, cohort: Cohort) -> Option<SlotId> {
+        let key = ((service.to_owned(), pool.to_owned()), cohort);
         if let Some(slot) = self.slots.get(&key) {
             return Some(*slot);
         }

@@ -154,6 +154,8 @@ mod tests {
             canary_requests: 0,
             decisions: Vec::new(),
             judge: None,
+            ab: None,
+            deployed: false,
             gates: Vec::new(),
             rehearsal: None,
         });

@@ -4,17 +4,32 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
+use super::errand::Errand;
+use super::gating::Gating;
 use super::judging::{Seen, run};
 use super::live::{Live, millis};
+use super::notify::send::Sender;
+use super::rehearsal::Rehearsing;
+use super::view::time;
 use crate::clock;
 use crate::config;
 use crate::judge::{self, Interval, Purpose, Ruling, StepRule, Verdict};
+use crate::rollout::plan::{Step, Strategy};
 use crate::rollout::{Event, Stage, State};
 use crate::split::issued::Issuer;
 use crate::upstream::{Pool, Standing};
 
-/// How long a canary may take to become healthy before it gets any traffic.
-const GATE_LIMIT: Duration = Duration::from_secs(60);
+/// How long after its `hold` a step is said to be held.
+const HELD_AFTER: Duration = Duration::from_secs(60);
+
+/// Something that people are told although nothing was decided.
+#[derive(Debug)]
+pub(super) struct Remark {
+    pub(super) kind: &'static str,
+    pub(super) words: String,
+}
 
 /// Why something is decided.
 #[derive(Clone, Debug, Default)]
@@ -50,11 +65,27 @@ pub(super) struct Service {
     /// By pool.
     pub(super) seen: BTreeMap<String, Seen>,
     pub(super) verdict: Option<Verdict>,
+    /// Where the checks before the first request stand.
+    pub(super) gating: Gating,
+    /// What is to be asked of others; taken by control.
+    pub(super) errands: Vec<Errand>,
+    /// The errand whose answer the release waits for.
+    pub(super) awaited: Option<u64>,
+    /// The way back is being tried.
+    pub(super) rehearsing: Option<Rehearsing>,
+    /// The call of a hook that no release waits for.
+    pub(super) calling: Option<u64>,
     /// How long the stage has been watched, pauses left out.
-    observed: Duration,
+    pub(super) observed: Duration,
     deadline_passed: bool,
     /// Said once, when it begins.
     alarmed: bool,
+    /// That the step is held was said.
+    held: bool,
+    /// Tells people.
+    pub(super) notices: Sender,
+    /// What people are to be told; taken by control.
+    pub(super) remarks: Vec<Remark>,
     /// Why the pending move is made.
     pub(super) moving_for: Cause,
     /// The write that the pending move waits for.
@@ -80,17 +111,30 @@ pub(super) struct Pools {
 pub(super) type Follows = Option<(Event, Cause)>;
 
 impl Service {
-    pub(super) fn new(config: config::Service, issuer: Option<Issuer>, live: Live) -> Self {
+    pub(super) fn new(
+        config: config::Service,
+        issuer: Option<Issuer>,
+        live: Live,
+        service_thread: &Handle,
+    ) -> Self {
         Self {
+            notices: Sender::new(service_thread.clone(), &config.rollout.notify),
             config,
             issuer,
             live,
             generation: 0,
             seen: BTreeMap::new(),
             verdict: None,
+            gating: Gating::default(),
+            errands: Vec::new(),
+            awaited: None,
+            rehearsing: None,
+            calling: None,
+            held: false,
             observed: Duration::ZERO,
             deadline_passed: false,
             alarmed: false,
+            remarks: Vec::new(),
             moving_for: Cause::default(),
             token: 0,
             stored: 0,
@@ -103,13 +147,27 @@ impl Service {
 
     /// Whether there is anything to look at: 5,000 idle services cost a tick next to nothing.
     pub(super) fn is_active(&self) -> bool {
-        self.live.state().is_running() || !self.live.weight.is_zero() || !self.seen.is_empty()
+        self.live.state().is_running()
+            || !self.live.weight.is_zero()
+            || !self.seen.is_empty()
+            || self.rehearsing.is_some()
+    }
+
+    /// Says why nothing goes forward, if somebody froze the service.
+    pub(super) fn frozen(&self) -> Option<String> {
+        let freeze = self.live.frozen(millis(clock::unix()))?;
+        let until = freeze.until_ms.map_or(String::new(), |at| format!(" until {}", time(at)));
+        let why = freeze.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+        Some(format!("frozen by {}{until}{why}", freeze.actor))
     }
 
     /// Begins the stage's observation anew.
     pub(super) fn observe_anew(&mut self) {
         self.observed = Duration::ZERO;
         self.deadline_passed = false;
+        self.held = false;
+        self.gating = Gating::default();
+        self.awaited = None;
         let judged = self.live.rollout.as_mut().and_then(|rollout| rollout.judge.as_mut());
         if let Some(judged) = judged {
             judged.judge.restart_step();
@@ -128,7 +186,12 @@ impl Service {
                 }
                 let event = self.running_tick(stage, dt, pools);
                 // A bad verdict is heard at any time; the rest waits for the move or the operator.
-                event.filter(|(event, _)| *event == Event::Fail || (moving.is_none() && !paused))
+                let free = moving.is_none() && !paused && self.frozen().is_none();
+                event.filter(|(event, _)| {
+                    *event == Event::Fail
+                        || (moving.is_none() && *event == Event::GateFailed)
+                        || free
+                })
             }
             State::Idle | State::Ended(_) => self.watch_tick(dt, pools),
         };
@@ -139,7 +202,7 @@ impl Service {
     }
 
     /// What health alone says, without waiting for a tick.
-    pub(super) fn glance(&self, pools: &Pools) -> Follows {
+    pub(super) fn glance(&mut self, pools: &Pools) -> Follows {
         let stage = self.live.state().stage();
         match stage {
             Some(Stage::Gate) => self.gate(pools),
@@ -158,40 +221,12 @@ impl Service {
         let judged = self.judged()?;
         let verdict = run(judged, tick);
         self.alarm(&verdict);
+        if stage == Stage::Step(step) {
+            self.say_held(step, &verdict);
+        }
         let event = self.after(stage, &verdict).or_else(|| empty(pools));
         self.verdict = Some(verdict);
         event
-    }
-
-    fn gate(&self, pools: &Pools) -> Follows {
-        let canary = pools.canary.as_ref()?;
-        let serving: Vec<_> = canary.endpoints.iter().filter(|e| !e.is_drained()).collect();
-        let count = serving.len();
-        // A name that does not resolve yet has no endpoint to be healthy.
-        let drained = self.live.pools.get(&canary.name).map(|live| &live.drained);
-        let named = self.live.targets(&canary.name, &self.config).iter().all(|target| {
-            drained.is_some_and(|drained| drained.contains(target))
-                || serving.iter().any(|endpoint| endpoint.target == *target)
-        });
-        if count > 0 && named && serving.iter().all(|endpoint| endpoint.is_available()) {
-            let words = match count {
-                1 => format!("the endpoint of pool {} is healthy", canary.name),
-                _ => format!("all {count} endpoints of pool {} are healthy", canary.name),
-            };
-            return Some((Event::GatePassed, Cause::own("health", words)));
-        }
-        let limit = self.live.rollout.as_ref()?.plan.deadline.min(GATE_LIMIT);
-        if self.observed < limit {
-            return None;
-        }
-        let up = canary.endpoints.iter().filter(|endpoint| endpoint.is_available()).count();
-        let asked = canary.health_path.as_deref().map_or(String::new(), |p| format!(" (GET {p})"));
-        let words = format!(
-            "{up} of {count} endpoints of pool {} became healthy within {} s{asked}",
-            canary.name,
-            limit.as_secs()
-        );
-        Some((Event::GateFailed, Cause::own("health", words)))
     }
 
     /// What follows from a verdict on the running rollout.
@@ -210,7 +245,11 @@ impl Service {
                 let words = format!("{seconds} s at 100% without a bad verdict");
                 Some((Event::GuardOver, Cause { reason: "guard".into(), words, ..cause() }))
             }
-            (_, Stage::Step(step)) if self.observed >= plan.deadline && !self.deadline_passed => {
+            (_, Stage::Step(step))
+                if plan.strategy != Strategy::Ab
+                    && self.observed >= plan.deadline
+                    && !self.deadline_passed =>
+            {
                 self.deadline_passed = true;
                 let words = format!(
                     "step {} did not end within {} s: {}",
@@ -219,6 +258,7 @@ impl Service {
                     verdict.words
                 );
                 tracing::warn!(service = self.config.name, words, "deadline");
+                self.remarks.push(Remark { kind: "held", words: words.clone() });
                 Some((Event::Deadline, Cause { reason: "deadline".into(), words, ..cause() }))
             }
             _ => None,
@@ -262,8 +302,23 @@ impl Service {
                 words = verdict.words,
                 "both pools are bad"
             );
+            self.remarks.push(Remark { kind: "alarm", words: verdict.words.clone() });
         }
         self.alarmed = verdict.alarm;
+    }
+
+    /// Says once a step that it takes longer than it was meant to.
+    fn say_held(&mut self, step: usize, verdict: &Verdict) {
+        let Some(rollout) = &self.live.rollout else { return };
+        let Some(Step { hold, .. }) = rollout.plan.steps.get(step) else { return };
+        let ab = rollout.plan.strategy == Strategy::Ab;
+        if self.held || ab || self.observed < *hold + HELD_AFTER {
+            return;
+        }
+        self.held = true;
+        let words = format!("step {} is held: {}", step + 1, verdict.words);
+        tracing::warn!(service = self.config.name, words, "held");
+        self.remarks.push(Remark { kind: "held", words });
     }
 }
 

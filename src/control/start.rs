@@ -1,6 +1,7 @@
 //! How control comes to life: what was on disk, what the file says, and what follows from both.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::command::{Handle, Refusal, Reloaded};
+use super::errand::Errands;
 use super::live::{Live, record};
 use super::publish::Publisher;
 use super::service::{Cause, Service};
@@ -35,6 +37,8 @@ pub struct Setup {
     pub store: Store,
     /// Where tables are published.
     pub cell: Cell,
+    /// A port of the proxy: rehearsals go through it.
+    pub listener: SocketAddr,
     /// What workers measure.
     pub drain: measure::Drain,
     /// What is exposed.
@@ -54,7 +58,8 @@ const EVENTS: usize = 1024;
 /// # Errors
 /// When the state on disk cannot be read, or the file contradicts it.
 pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()>), Unusable> {
-    let Setup { config, config_path, store, cell, drain, metrics, service_thread } = setup;
+    let Setup { config, config_path, store, cell, listener, drain, metrics, service_thread } =
+        setup;
     let boot = boot_id();
     let (mut known, mut last_intents) = (BTreeMap::new(), BTreeMap::new());
     for (name, (mut live, intents)) in store.load()? {
@@ -70,7 +75,7 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
     for (name, live) in lives {
         let file = config.services[&name].clone();
         let issuer = issuer(&file, &store).map_err(Unusable::new)?;
-        let mut service = Service::new(file, issuer, live);
+        let mut service = Service::new(file, issuer, live, &service_thread);
         // A clock that was set back must not make new intents look older than the old ones.
         let last = last_intents.get(&name).copied().unwrap_or_default();
         service.last_intent = service.last_intent.max(last);
@@ -89,6 +94,8 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
         .name("serin-store".into())
         .spawn(move || writer::run(&writer_store, job_inbox, &stored))
         .map_err(|error| Unusable::new(format!("cannot make a thread: {error}")))?;
+    let folder = config_path.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let (errands, news) = Errands::new(service_thread.clone(), folder.unwrap_or_default());
     let registry = Registry::new(service_thread, Arc::clone(&changed), resolved);
     let mut control = Control {
         config: Arc::new(config),
@@ -97,6 +104,8 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
         publisher: Publisher::new(cell, registry),
         store,
         jobs,
+        errands,
+        listener,
         drain,
         report: views::Report::new(metrics),
         boot,
@@ -110,6 +119,7 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
         changed,
         resolved: resolved_inbox,
         stored: stored_inbox,
+        news,
         stop: stop_inbox,
     };
     Ok((control, inbox, Handle { commands }, stop))
@@ -180,13 +190,15 @@ impl Control {
                     let canary = live.canary.clone().unwrap_or_default();
                     let moved = live.targets(&canary, &file)
                         != service.live.targets(&canary, &service.config);
+                    service.notices.retarget(&file.rollout.notify);
                     (service.live, service.config, service.issuer) = (live, file, issuer);
                     if moved {
                         service.observe_anew();
                     }
                 }
                 None => {
-                    self.services.insert(name, Service::new(file, issuer, live));
+                    let new = Service::new(file, issuer, live, &self.errands.service_thread);
+                    self.services.insert(name, new);
                 }
             }
         }

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::gates::GateReport;
 use super::live::Decision;
+use super::report::{self, AbReport};
 use crate::judge::Verdict;
 use crate::rollout::plan::Plan;
 use crate::rollout::{State, plan::Strategy};
-use crate::split::{Role, Weight};
+use crate::split::Weight;
 
 /// A service as it is now.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -95,6 +97,9 @@ pub struct PoolView {
     pub errors: u64,
     /// Their ratio, `0..=1`; none without requests.
     pub error_rate: Option<f64>,
+    /// A 95 % interval for it that stays valid however often one looks.
+    #[serde(default)]
+    pub error_interval: Option<(f64, f64)>,
     /// Latency quantiles in milliseconds; none without requests.
     pub latency_ms: Option<LatencyView>,
 }
@@ -159,24 +164,9 @@ pub struct RolloutView {
     /// How the way back was tried before the first request.
     #[serde(default)]
     pub rehearsal: Option<Rehearsed>,
-}
-
-/// What a gate or a hook found: kept as evidence.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct GateReport {
-    /// The gate's name; a hook's is `hook:PHASE`.
-    pub name: String,
-    /// The side it was asked of.
-    pub against: Role,
-    /// Whether it passed.
-    pub passed: bool,
-    /// What was seen.
-    pub words: String,
-    /// How long it took, in milliseconds.
-    pub took_ms: u64,
-    /// The end of what a program wrote.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
+    /// What a lasting split found so far.
+    #[serde(default)]
+    pub report: Option<AbReport>,
 }
 
 impl RolloutView {
@@ -202,6 +192,7 @@ impl RolloutView {
             decisions: rollout.decisions.clone(),
             gates: rollout.gates.clone(),
             rehearsal: rollout.rehearsal.clone(),
+            report: rollout.ab.as_ref().map(|ab| report::of(&ab.0, &ab.1)),
         }
     }
 }

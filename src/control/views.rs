@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
 
-use super::live::Decision;
+use super::live::{Decision, millis};
 use super::publish::Publisher;
 use super::service::Service;
 use super::stats::Summary;
 use super::view::{
     EndpointView, FreezeView, LatencyView, PoolView, RolloutView, ServiceView, ShareView,
 };
+use crate::clock;
+use crate::judge::interval_for;
 use crate::measure::histogram::middle_us;
 use crate::measure::{Delta, Outcome};
 use crate::rollout::{STATE_NAMES, Stage, State};
@@ -35,7 +37,7 @@ pub(super) fn of(service: &Service, publisher: &Publisher) -> ServiceView {
         rollout: live.rollout.as_ref().map(RolloutView::of),
         verdict: service.verdict.clone().filter(|_| state.is_running() || live.watch.is_some()),
         rejected: live.rejected.clone(),
-        frozen: live.freeze.as_ref().map(FreezeView::of),
+        frozen: live.frozen(millis(clock::unix())).map(FreezeView::of),
         rehearsal: live.rehearsal.clone(),
         by_hand: live.by_hand.clone(),
     }
@@ -46,10 +48,16 @@ fn reason(service: &Service) -> String {
     let live = &service.live;
     let verdict = || service.verdict.as_ref().map(|verdict| verdict.words.clone());
     let last = || live.rollout.as_ref().and_then(|r| r.decisions.last()).map(|d| d.words.clone());
+    let frozen = service.frozen();
     match live.state() {
+        State::Running { paused: true, .. } if stopped(live) => last().unwrap_or_default(),
         State::Running { paused: true, .. } => "held by an operator".into(),
+        State::Running { .. } if frozen.is_some() => frozen.unwrap_or_default(),
+        State::Running { moving: Some(to), .. } if service.awaited.is_some() => {
+            format!("waiting for a hook before {}", to.name())
+        }
         State::Running { moving: Some(to), .. } => format!("moving to {}", to.name()),
-        State::Running { stage: Stage::Gate, .. } => "waiting for the canary to be healthy".into(),
+        State::Running { stage: Stage::Gate, .. } => service.gating.words().into(),
         State::Running { stage: Stage::Approval(_), .. } => "waiting for `promote`".into(),
         State::Running { .. } => verdict().unwrap_or_default(),
         State::Idle | State::Ended(_) if !live.weight.is_zero() => {
@@ -65,6 +73,12 @@ fn reason(service: &Service) -> String {
         State::Idle => "no release yet".into(),
         State::Ended(_) => last().unwrap_or_default(),
     }
+}
+
+/// Whether serin itself holds the rollout: the point of no return is behind it.
+fn stopped(live: &super::live::Live) -> bool {
+    let decisions = live.rollout.as_ref().map(|rollout| rollout.decisions.as_slice());
+    decisions.and_then(<[_]>::last).is_some_and(|last| last.decision == "frozen")
 }
 
 fn by_hand_is_last(live: &super::live::Live) -> bool {
@@ -127,6 +141,7 @@ fn pool(service: &Service, name: &str, publisher: &Publisher) -> PoolView {
         requests: n,
         errors,
         error_rate: ratio(errors, n),
+        error_interval: (n > 0).then(|| interval_for(errors, n, 0.05)),
         latency_ms: quantiles_ms.map(|[p50, p90, p99, p999]| LatencyView { p50, p90, p99, p999 }),
     }
 }

@@ -21,7 +21,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::split::Weight;
-use plan::{OnInconclusive, Plan};
+use plan::{OnInconclusive, Plan, Strategy};
 
 /// Where a running rollout stands.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -173,6 +173,12 @@ pub fn next(state: State, event: Event, plan: &Plan) -> Result<Next, Refused> {
         };
     };
     match (event, stage) {
+        // Past the point of no return the old version may not understand the new one's data: what
+        // is left is to stand still and call a person.
+        (Event::Fail, _) if plan.is_irreversible(stage) => {
+            let frozen = State::Running { stage, moving: None, paused: true };
+            Ok((frozen, if state == frozen { &[] } else { &[Persist] }))
+        }
         (Event::Fail | Event::Abort, _) => Ok((State::Ended(End::RolledBack), BACK)),
         (Event::Undo, Stage::Guard) => Ok((State::Ended(End::RolledBack), BACK)),
         (Event::GateFailed, Stage::Gate) if moving.is_none() => {
@@ -196,11 +202,17 @@ pub fn next(state: State, event: Event, plan: &Plan) -> Result<Next, Refused> {
         (Event::Restarted, _) => {
             Ok((State::Running { stage, moving: None, paused }, &[Publish, Persist, Observe]))
         }
+        (Event::Rebooted, _) if plan.is_irreversible(stage) => next(state, Event::Restarted, plan),
         (Event::Rebooted, _) => Ok((
             State::Running { stage: Stage::Gate, moving: None, paused },
             &[Renew, Publish, Persist, Observe],
         )),
         _ if moving.is_some() => Err(Refused),
+        (Event::Promote | Event::PromoteFull | Event::Advance, _)
+            if plan.strategy == Strategy::Ab =>
+        {
+            Err(Refused)
+        }
         (Event::Promote, _) => ahead(stage, plan, true).ok_or(Refused),
         (Event::PromoteFull, Stage::Step(_) | Stage::Approval(_)) => {
             Ok(move_to(stage, Stage::Guard))
@@ -211,7 +223,7 @@ pub fn next(state: State, event: Event, plan: &Plan) -> Result<Next, Refused> {
         (Event::Deadline, Stage::Step(_)) => match plan.on_inconclusive {
             OnInconclusive::Hold => Ok((state, &[])),
             OnInconclusive::Advance => ahead(stage, plan, false).ok_or(Refused),
-            OnInconclusive::Rollback => Ok((State::Ended(End::RolledBack), BACK)),
+            OnInconclusive::Rollback => next(state, Event::Fail, plan),
         },
         (Event::GuardOver, Stage::Guard) => Ok(move_to(stage, Stage::Done)),
         _ => Err(Refused),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Stage;
 use crate::split::Weight;
 
 /// How a rollout moves.
@@ -82,6 +83,15 @@ impl Plan {
             on_inconclusive: OnInconclusive::Hold,
             irreversible_from: None,
         }
+    }
+
+    /// Whether a release at `stage` may no longer be rolled back by itself.
+    pub fn is_irreversible(&self, stage: Stage) -> bool {
+        self.irreversible_from.is_some_and(|from| match stage {
+            Stage::Gate => false,
+            Stage::Step(step) | Stage::Approval(step) => step >= from,
+            Stage::Guard | Stage::Done => true,
+        })
     }
 
     /// The canary's share at each step.

@@ -114,6 +114,36 @@ fn a_bad_verdict_is_heard_in_every_running_state() {
     }
 }
 
+/// Past the point of no return a bad verdict changes no share: it stops everything and stays.
+#[test]
+fn past_the_point_of_no_return_a_bad_verdict_freezes() {
+    let plan = Plan { irreversible_from: Some(1), ..plan() };
+    for state in states().into_iter().filter(|state| state.is_running()) {
+        let Some(stage) = state.stage() else { continue };
+        let (after, effects) = next(state, Event::Fail, &plan).unwrap();
+        if matches!(stage, Stage::Gate | Stage::Step(0) | Stage::Approval(0)) {
+            assert_eq!(after, State::Ended(End::RolledBack), "{}", show(state));
+            continue;
+        }
+        let frozen = State::Running { stage, moving: None, paused: true };
+        assert_eq!(after, frozen, "{}", show(state));
+        assert_eq!(effects.is_empty(), state == frozen, "said once: {}", show(state));
+        let rebooted = next(state, Event::Rebooted, &plan).unwrap().0;
+        assert_eq!(rebooted.stage(), Some(stage), "a reboot is no way back either");
+        assert_eq!(next(state, Event::Abort, &plan).unwrap().0, State::Ended(End::RolledBack));
+    }
+}
+
+#[test]
+fn a_lasting_split_is_never_promoted() {
+    let plan = Plan::default_of(Strategy::Ab);
+    for state in states().into_iter().filter(|state| state.is_running()) {
+        for event in [Event::Promote, Event::PromoteFull, Event::Advance] {
+            assert_eq!(next(state, event, &plan), Err(Refused), "{} + {event:?}", show(state));
+        }
+    }
+}
+
 #[test]
 fn every_state_has_a_listed_name() {
     for state in states() {

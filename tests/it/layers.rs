@@ -32,6 +32,7 @@ const MAY_NAME: &[(&str, &[&str], Kind)] = &[
 const PURE_FILES: &[&str] = &[
     "src/control/live.rs",
     "src/control/reload.rs",
+    "src/control/report.rs",
     "src/measure/histogram.rs",
     "src/measure/outcome.rs",
     "src/measure/routes.rs",

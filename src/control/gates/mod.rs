@@ -4,8 +4,6 @@
 //! evidence. Every question has a deadline, every text a bound. It runs on the service thread; a
 //! question that nobody waits for any more is dropped, and with it whatever it started.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "wired next"))]
-
 mod command;
 mod expect;
 mod output;
@@ -66,20 +64,20 @@ pub(super) struct Side {
 
 /// What a gate said of one side; kept as evidence.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(super) struct GateReport {
+pub struct GateReport {
     /// The gate.
-    pub(super) name: String,
+    pub name: String,
     /// The side that was asked.
-    pub(super) against: Role,
+    pub against: Role,
     /// Whether it passed.
-    pub(super) passed: bool,
+    pub passed: bool,
     /// What came, 2 KiB at most.
-    pub(super) words: String,
+    pub words: String,
     /// How long it took, in milliseconds.
-    pub(super) took_ms: u64,
+    pub took_ms: u64,
     /// The end of what a program wrote, 16 KiB at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) output: Option<String>,
+    pub output: Option<String>,
 }
 
 /// A yes.
@@ -164,12 +162,7 @@ pub(super) async fn hook(
     }
 }
 
-async fn check(
-    gate: &Gate,
-    asked: &Asked,
-    role: Role,
-    until: Instant,
-) -> Result<Passed, Failed> {
+async fn check(gate: &Gate, asked: &Asked, role: Role, until: Instant) -> Result<Passed, Failed> {
     match &gate.check {
         Check::Request(smoke) => request::check(smoke, asked, role, until).await,
         Check::Command(arguments) => {

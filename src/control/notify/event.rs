@@ -86,9 +86,9 @@ impl Severity {
     pub(super) fn of(kind: &str) -> Self {
         match kind {
             // Both pools are bad, or the canary is and there is no way back.
-            "alarm" => Self::Critical,
+            "alarm" | "frozen" => Self::Critical,
             "rolled_back" | "undone" => Self::Critical,
-            "gate_failed" | "held" | "frozen" | "hook_failed" => Self::Warning,
+            "gate_failed" | "held" | "hook_failed" => Self::Warning,
             _ => Self::Info,
         }
     }

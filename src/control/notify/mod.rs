@@ -3,8 +3,6 @@
 //! One event ([`event::Event`]) is made of every decision; a file for each shape turns it into a
 //! notice, purely; [`send::Sender`] brings it there. Nothing that is decided waits for a notice.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "wired next"))]
-
 mod alertmanager;
 mod backoff;
 pub(super) mod event;

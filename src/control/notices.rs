@@ -1,0 +1,50 @@
+//! Tells people what was decided, and what keeps a release from going on.
+
+use super::Control;
+use super::live::Decision;
+use super::notify::event::{Event, Release};
+use super::service::{Cause, Remark, Service};
+
+impl Control {
+    /// Tells those who want to know of a decision.
+    pub(super) fn announce(&self, name: &str, decision: &Decision) {
+        let Some(service) = self.services.get(name) else { return };
+        service.notices.tell(event(service, decision));
+    }
+
+    /// Tells of something that nobody decided.
+    pub(super) fn remark(&self, name: &str, remark: Remark) {
+        let Some(service) = self.services.get(name) else { return };
+        let Remark { kind, words } = remark;
+        let cause = Cause::own(kind, words);
+        let decision = super::decide::decision(kind, service.live.share(), &cause);
+        service.notices.tell(event(service, &decision));
+    }
+
+    /// Tells what services had to remark.
+    pub(super) fn remarks(&mut self) {
+        let remarks: Vec<(String, Remark)> = self
+            .services
+            .iter_mut()
+            .flat_map(|(name, service)| {
+                service.remarks.drain(..).map(|remark| (name.clone(), remark))
+            })
+            .collect();
+        for (name, remark) in remarks {
+            self.remark(&name, remark);
+        }
+    }
+}
+
+/// What hooks and people are told of a decision.
+pub(super) fn event(service: &Service, decision: &Decision) -> Event {
+    let release = service.live.rollout.as_ref().map(|rollout| Release {
+        id: rollout.id.clone(),
+        version: rollout.version.clone(),
+        pool: rollout.pool.clone(),
+        strategy: rollout.plan.strategy,
+    });
+    // What was done to the share by hand is about no release.
+    let by_hand = service.live.by_hand.last() == Some(decision);
+    Event::of(&service.config.name, release.filter(|_| !by_hand), decision, rand::random())
+}
