@@ -6,6 +6,8 @@ mod keys;
 mod messages;
 mod never_panics;
 mod pools;
+mod release;
+mod resources;
 mod text;
 
 use std::collections::BTreeMap;
