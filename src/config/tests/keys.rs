@@ -65,7 +65,8 @@ fn element(lines: &str, base: &[&str]) -> String {
     let other_kind = given.iter().any(|key| ["command", "webhook", "prometheus"].contains(&&**key));
     let base = base
         .iter()
-        .filter(|line| !given.contains(&key(line)) && !(other_kind && key(line) == "request"));
+        .filter(|line| !given.contains(&key(line)))
+        .filter(|line| !(other_kind && key(line) == "request"));
     base.map(|line| format!("{line}\n")).collect::<String>() + lines + "\n"
 }
 

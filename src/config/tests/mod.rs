@@ -6,6 +6,7 @@ mod keys;
 mod messages;
 mod never_panics;
 mod pools;
+mod reference;
 mod release;
 mod resources;
 mod text;
