@@ -8,16 +8,20 @@ use toml::de::{DeTable, DeValue};
 
 /// What stands in a secret's place.
 const HIDDEN: &str = "\"***\"";
-/// Keys whose tables hold secrets, and which of their keys do.
-const SECRET: (&str, &str) = ("force", "value");
+/// Tables whose keys are names that the user chose.
+const NAMES: [&str; 3] = ["services", "listeners", "pools"];
+/// Keys that are secret wherever they stand: the path of a webhook often is a password.
+const SECRET: [&str; 2] = ["webhook", "routing_key"];
+/// Keys of a gate whose values may hold a password.
+const SECRET_OF_GATES: [&str; 3] = ["webhook", "headers", "body"];
 
-/// `text` with the values of `force` rules hidden; nothing when it is no TOML, since then nobody
-/// can say where a secret stands. `${NAME}` is not replaced in what is shown, so what a variable
+/// `text` with its secrets hidden: the values of `force` rules, webhooks wherever they stand, and
+/// what gates send. Nothing when it is no TOML, since then nobody can say where a secret stands. `${NAME}` is not replaced in what is shown, so what a variable
 /// holds cannot appear.
 pub(super) fn redacted(text: &str) -> Option<String> {
     let table = DeTable::parse(text).ok()?;
     let mut spans = Vec::new();
-    entries(table.get_ref(), Inside::File, &mut spans);
+    entries(table.get_ref(), Inside::Plain, &mut spans);
     spans.sort_by_key(|span| span.start);
     let (mut shown, mut from) = (String::with_capacity(text.len()), 0);
     for span in spans {
@@ -31,28 +35,49 @@ pub(super) fn redacted(text: &str) -> Option<String> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Inside {
-    File,
+    Plain,
+    Names,
     Force,
+    Gates,
+    Hooks,
     Secret,
+}
+
+impl Inside {
+    /// Where the value of `key` is.
+    fn of(self, key: &str) -> Self {
+        match self {
+            Self::Secret => Self::Secret,
+            Self::Names => Self::Plain,
+            Self::Force if key == "value" => Self::Secret,
+            Self::Gates if SECRET_OF_GATES.contains(&key) => Self::Secret,
+            Self::Hooks if key == "deadline" => Self::Plain,
+            Self::Plain if NAMES.contains(&key) => Self::Names,
+            Self::Plain if SECRET.contains(&key) => Self::Secret,
+            Self::Plain => match key {
+                "force" => Self::Force,
+                "gates" => Self::Gates,
+                "hooks" => Self::Hooks,
+                _ => Self::Plain,
+            },
+            inside => inside,
+        }
+    }
 }
 
 fn entries(table: &DeTable<'_>, inside: Inside, spans: &mut Vec<Range<usize>>) {
     for (key, value) in table {
-        let key = key.get_ref().as_ref();
-        let inside = match inside {
-            Inside::File if key == SECRET.0 => Inside::Force,
-            Inside::Force if key == SECRET.1 => Inside::Secret,
-            _ => inside,
-        };
-        find(value, inside, spans);
+        find(value, inside.of(key.get_ref()), spans);
     }
 }
 
 fn find(value: &Spanned<DeValue<'_>>, inside: Inside, spans: &mut Vec<Range<usize>>) {
     match value.get_ref() {
         DeValue::Table(table) => entries(table, inside, spans),
+        // A hook in a list is a program, which everybody on the machine can see run.
+        DeValue::Array(_) if inside == Inside::Hooks => {}
         DeValue::Array(array) => array.iter().for_each(|value| find(value, inside, spans)),
-        _ if inside == Inside::Secret => spans.push(value.span()),
+        _ if matches!(inside, Inside::Secret | Inside::Hooks) => spans.push(value.span()),
         _ => {}
     }
 }
@@ -105,6 +130,49 @@ force = [{ header = "x-canary", value = "***" }, { cookie = "c", value = "***", 
 [[services.web.force]]
 value = "***" # kept
 header = "${NAME}"
+"#;
+        assert_eq!(redacted(text).as_deref(), Some(want));
+    }
+
+    #[test]
+    fn webhooks_and_what_gates_send_are_hidden() {
+        let text = r#"[services.hooks]
+stable = "blue"
+[services.webhook.pools.gates]
+endpoints = ["body:1"]
+[[services.shop.gates]]
+name = "checkout"
+request = "GET /"
+headers = { x-token = "s3cret" }
+body = "s3cret"
+expect = { contains = "ok" }
+[[services.shop.gates]]
+webhook = "https://example.com/s3cret"
+[services.shop.rollout]
+notify = [{ webhook = "https://example.com/s3cret", format = "slack" }, { routing_key = "s3cret" }]
+[services.shop.rollout.hooks]
+deploy = ["./deploy.sh", "{version}"]
+after = "https://example.com/s3cret"
+deadline = "5m"
+"#;
+        let want = r#"[services.hooks]
+stable = "blue"
+[services.webhook.pools.gates]
+endpoints = ["body:1"]
+[[services.shop.gates]]
+name = "checkout"
+request = "GET /"
+headers = { x-token = "***" }
+body = "***"
+expect = { contains = "ok" }
+[[services.shop.gates]]
+webhook = "***"
+[services.shop.rollout]
+notify = [{ webhook = "***", format = "slack" }, { routing_key = "***" }]
+[services.shop.rollout.hooks]
+deploy = ["./deploy.sh", "{version}"]
+after = "***"
+deadline = "5m"
 "#;
         assert_eq!(redacted(text).as_deref(), Some(want));
     }

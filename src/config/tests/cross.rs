@@ -288,6 +288,12 @@ fn the_judge_keeps_its_guarantee() {
     }
 }
 
+/// A file with `lines` in a rollout that nothing else is to be said of.
+fn released(lines: &str) -> String {
+    let service = with_service("gates = []\nsticky = [\"ip\"]");
+    format!("{service}[services.shop.rollout]\nnotify = []\n{lines}\n")
+}
+
 #[test]
 fn a_foot_gun_is_warned_of() {
     let table = [
@@ -296,7 +302,7 @@ fn a_foot_gun_is_warned_of() {
             "nobody watches this share: `watch` is false",
         ),
         (
-            with_service("rollout = {}"),
+            with_service("gates = []\nrollout = { notify = [] }"),
             "users change sides between requests: the service is not `sticky`",
         ),
         (
@@ -324,22 +330,40 @@ fn a_foot_gun_is_warned_of() {
             "everybody may claim any client address",
         ),
         (
-            with_service("sticky = [\"ip\"]\nrollout = { guard = \"0s\" }"),
+            released("guard = \"0s\""),
             "without a guard nobody watches the release once it has all requests",
         ),
         (
-            with_service(
-                "sticky = [\"ip\"]\nrollout = { steps = [{ weight = \"5%\", hold = \"2h\" }] }",
-            ),
+            released("steps = [{ weight = \"5%\", hold = \"2h\" }]"),
             "`hold` is longer than the deadline of a step, 1h",
         ),
         (
-            with_service("sticky = [\"ip\"]\nrollout = { steps = [{ weight = \"100%\" }] }"),
+            released("steps = [{ weight = \"100%\" }]"),
             "at 100% nothing runs beside the canary to compare it with",
         ),
         (
+            released("on_inconclusive = \"advance\""),
+            "a step that is still undecided at its deadline counts as passed",
+        ),
+        (
+            released("").replace("gates = []\n", ""),
+            "no gate: users are the first to ask a new version for anything",
+        ),
+        (
+            released("").replace("notify = []", ""),
+            "nobody is told when a release is rolled back, or waits for somebody",
+        ),
+        (
+            released("").replace("gates = []", "gates = []\nhealth = { off = true }"),
+            "health checks are off: a release begins although its canary may be dead",
+        ),
+        (
+            with_service("judge = { watch = false }"),
+            "nobody will watch a share that is set by hand: `watch` is false",
+        ),
+        (
             format!(
-                "{HEAD}[services.s]\nsticky = [\"ip\"]\n[services.s.rollout]\n[services.s.pools.p]\nendpoints = [\"a:1\"]\n"
+                "{HEAD}[services.s]\nsticky = [\"ip\"]\n[services.s.rollout]\nnotify = []\n[services.s.pools.p]\nendpoints = [\"a:1\"]\n"
             ),
             "a rollout needs a second pool, this service has one",
         ),
@@ -349,6 +373,9 @@ fn a_foot_gun_is_warned_of() {
     }
     assert_eq!(warnings(&with("")), [] as [&str; 0]);
     assert_eq!(warnings(&with_service("weight = \"5%\"")), [] as [&str; 0]);
-    assert_eq!(warnings(&with_service("judge = { watch = false }")), [] as [&str; 0]);
+    assert_eq!(warnings(&released("")), [] as [&str; 0]);
+    let ab =
+        released("strategy = \"ab\"\nguard = \"0s\"\nsteps = [{ weight = \"5%\", hold = \"2h\" }]");
+    assert_eq!(warnings(&ab), [] as [&str; 0], "an ab split has no guard and no deadline");
     assert_eq!(warnings(&with("").replace("green:3000", "127.0.0.1:1")), [] as [&str; 0]);
 }

@@ -78,6 +78,72 @@ proxy.toml:17:9: `alpha` must be above 0 and at most 0.5
 }
 
 #[test]
+fn a_release_that_cannot_run_is_told_why() {
+    says(
+        r#"version = 1
+[listeners.web]
+bind = "0.0.0.0:8080"
+[services.shop]
+stable = "blue"
+canary = "green"
+sticky = ["issue"]
+[services.shop.pools.blue]
+endpoints = ["app-blue:3000"]
+[services.shop.pools.green]
+endpoints = ["app-green:3000"]
+[[services.shop.gates]]
+name = "checkout"
+command = ["./nope/smoke.sh", "{pool}"]
+against = ["canary", "purple"]
+[services.shop.rollout]
+steps = [{ weight = "25%" }, { weight = "10%", hold = "-5s" }]
+hooks = { deploy = ["/nope/deploy.sh"], after = "slack" }
+notify = [{ format = "pagerduty" }]
+irreversible_after = 3
+[services.shop.judge]
+alpha = 2
+min_requests = 500
+"#,
+        r#"
+proxy.toml:14:12: `./nope/smoke.sh` does not exist (looked in the current folder)
+    command = ["./nope/smoke.sh", "{pool}"]
+               ^^^^^^^^^^^^^^^^^
+proxy.toml:15:22: each of `against` must be "canary" or "stable", not `purple`
+    against = ["canary", "purple"]
+                         ^^^^^^^^
+proxy.toml:17:41: each step must be larger than the one before
+    steps = [{ weight = "25%" }, { weight = "10%", hold = "-5s" }]
+                                            ^^^^^
+proxy.toml:17:55: `-5s` is not a duration: write a number with a unit of ms, s, m, h or d, such as "10s"
+    steps = [{ weight = "25%" }, { weight = "10%", hold = "-5s" }]
+                                                          ^^^^^
+proxy.toml:18:21: `/nope/deploy.sh` does not exist
+    hooks = { deploy = ["/nope/deploy.sh"], after = "slack" }
+                        ^^^^^^^^^^^^^^^^^
+proxy.toml:18:49: a hook is a list of a program and its arguments, or a URL
+    hooks = { deploy = ["/nope/deploy.sh"], after = "slack" }
+                                                    ^^^^^^^
+    hint: write ["./deploy.sh", "{version}"] or "https://..."
+proxy.toml:19:11: missing key `routing_key` in this element of `notify`
+    notify = [{ format = "pagerduty" }]
+              ^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: add routing_key = "${PAGERDUTY_KEY}"
+proxy.toml:20:22: `irreversible_after` must be from 1 to 2
+    irreversible_after = 3
+                         ^
+proxy.toml:22:9: `alpha` must be above 0 and at most 0.5
+    alpha = 2
+            ^
+proxy.toml:23:1: unknown key `min_requests`
+    min_requests = 500
+    ^^^^^^^^^^^^
+    hint: write `requests` on the steps
+10 problems in proxy.toml
+"#,
+    );
+}
+
+#[test]
 fn an_empty_file_is_told_what_it_needs() {
     says(
         "",

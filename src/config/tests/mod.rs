@@ -2,10 +2,14 @@
 
 mod cross;
 mod defaults;
+mod gates;
 mod keys;
 mod messages;
 mod never_panics;
 mod pools;
+mod reference;
+mod release;
+mod resources;
 mod text;
 
 use std::collections::BTreeMap;
@@ -65,6 +69,10 @@ fn refused(text: &str, at: &str, want: &str) {
     let (place, message) = one_problem(text);
     assert_eq!(message, want, "{text}");
     assert!(place.starts_with(at), "at `{place}`, not `{at}`\n{text}");
+}
+
+fn url(text: &str) -> Url {
+    text.parse().unwrap()
 }
 
 /// The messages of the warnings on a good file.

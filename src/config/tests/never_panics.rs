@@ -27,18 +27,39 @@ sticky = ["cookie:sid", "issue"]
 issue = { cookie = "id", max_age = "30d" }
 force = [{ header = "x", value = "${SECRET}", to = "canary" }]
 health = { path = "/health", every = "2s" }
+resources = { metrics = "http://{endpoint}/metrics", cpu = "90%", memory_limit = "512MiB" }
 [services.shop.pools.blue]
 endpoints = ["app-blue:3000", "[::1]:80"]
 timeouts = { connect = "1s" }
 [services.shop.pools.green]
 endpoints = ["app-green:3000"]
+resources = { pid = [7, "app.pid"], every = "5s" }
+[[services.shop.gates]]
+name = "checkout"
+request = "POST /smoke/checkout"
+body = '{"test": true}'
+headers = { x-token = "${SECRET}" }
+expect = { status = 200, json = { pointer = "/a", value = 1 }, header = "x-ok", within = "1s" }
+against = ["canary", "stable"]
+deadline = "60s"
+[[services.shop.gates]]
+name = "orders"
+prometheus = "http://prometheus:9090"
+query = "up"
+compare = "<= 1.2 * stable"
 [services.shop.rollout]
+hooks = { deploy = ["deploy"], after = "https://example.com/after", deadline = "5m" }
+notify = [{ webhook = "https://example.com", format = "slack" }]
+irreversible_after = 2
 steps = [{ weight = "1%", requests = 100, hold = "10s", approval = true }, { weight = "50%" }]
 [services.shop.judge]
 alpha = 0.01
 levels = [0.5, 0.9, 0.99, 0.999]
 attention = { errors = 0.3 }
 tolerate_stall = "1s"
+record = "ticks.jsonl"
+slo = { error_rate = "1%", p99 = "500ms" }
+prometheus = [{ name = "o", url = "http://p", query = "q", compare = "< 1", every = "30s" }]
 "#;
 
 /// Reads `text`; what is wrong must be shown in full.
