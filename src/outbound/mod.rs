@@ -9,6 +9,8 @@ mod connect;
 mod error;
 mod retry;
 #[cfg(test)]
+pub(crate) mod sink;
+#[cfg(test)]
 mod tests;
 mod tls;
 
