@@ -45,9 +45,11 @@ impl ErrorKeys {
 
     /// Counts an error during drain number `drain`.
     pub(super) fn count(&self, key: u64, route: Option<u8>, drain: u32) {
+        // Which side a key falls on depends on its leading bits; the last ones are free. The routes
+        // of one key are spread, so that a robot that tries them all has room for each.
+        let spread = route.map_or(0, |route| 7 * (usize::from(route) + 1));
+        let set = &self.0[(usize::from(key.to_le_bytes()[0]) + spread) % SETS];
         let route = route.map_or(NO_ROUTE, u32::from);
-        // Which side a key falls on depends on its leading bits; the last ones are free.
-        let set = &self.0[usize::from(key.to_le_bytes()[0]) % SETS];
         if let Some(known) = set.iter().find(|entry| entry.is(key, route)) {
             known.counted.store(drain, Ordering::Relaxed);
             let count = known.count.load(Ordering::Relaxed);

@@ -1,3 +1,7 @@
+mod counts;
+mod in_flight;
+mod routes;
+
 use std::time::Duration;
 
 use proptest::prelude::*;

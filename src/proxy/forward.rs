@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rand::RngExt;
 
-use super::dispatch::Routed;
+use super::dispatch::{Goal, Routed};
 use super::error::Error;
 use super::rehearse::{self, Part};
 use super::{Exchange, Worker};
@@ -64,14 +64,17 @@ pub(super) async fn forward(
     routed: Routed,
     mut exchange: Exchange,
 ) -> Result<Answer, Error> {
-    if routed.part == Part::Fail {
+    if routed.goal.part == Part::Fail {
         return Ok(rehearse::fail(&routed, exchange));
     }
-    let Routed { head, body, table, service, role, slots, part, .. } = routed;
+    let Routed { head, body, table, goal: Goal { service, mut role, slots, part, .. }, .. } =
+        routed;
     let service = &table.services[service];
     let mut request = (head, body);
     let mut side = service.side(role);
-    let mut on_canary = role == Role::Canary && service.canary.is_some();
+    if service.canary.is_none() {
+        role = Role::Stable;
+    }
     let mut tried = Tried::default();
     loop {
         let failed = match choose(&side.pool, &worker, &tried) {
@@ -102,20 +105,20 @@ pub(super) async fn forward(
         let exhausted = matches!(failed.error, Error::NoEndpoint { .. }) || tried.is_full();
         // Before its first check a pool is not at fault for taking nothing.
         if tried.is_empty() && side.pool.standing() == Standing::Unknown {
-            exchange.moved_to(slots.of(on_canary));
+            exchange.moved_to(slots.of(role));
         }
-        if exhausted && !on_canary {
+        if exhausted && role == Role::Stable {
             let error = if tried.is_empty() { failed.error } else { Error::Connect };
             exchange.failed(error.outcome());
             return Err(error);
         }
         exchange.attempt_failed(failed.error.outcome());
         if exhausted {
-            on_canary = false;
+            role = Role::Stable;
             tried = Tried::default();
             side = &service.stable;
         }
-        exchange.moved_to(slots.of(on_canary));
+        exchange.moved_to(slots.of(role));
     }
 }
 

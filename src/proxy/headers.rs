@@ -66,7 +66,7 @@ where
 
     fn call(&mut self, mut routed: Routed) -> Self::Future {
         tell(&mut routed.head, &routed.client, &self.trusted);
-        let cookie = routed.cookie.take();
+        let cookie = routed.goal.cookie.take();
         Edited { inner: self.inner.call(routed), cookie }
     }
 }

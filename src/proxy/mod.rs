@@ -11,6 +11,7 @@
 //! Bodies do not pass here: the wire moves them, and tells the exchange when the last byte is gone.
 
 mod answer;
+mod assign;
 mod dispatch;
 mod error;
 mod exchange;

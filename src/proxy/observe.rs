@@ -48,7 +48,7 @@ where
     }
 
     fn call(&mut self, routed: Routed) -> S::Future {
-        let exchange = Exchange::start(&self.worker, routed.attempt(), routed.judged);
+        let exchange = Exchange::start(&self.worker, routed.goal.attempt(), routed.goal.judged);
         self.inner.call((routed, exchange))
     }
 }

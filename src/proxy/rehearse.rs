@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::Exchange;
-use super::dispatch::{Routed, Slots};
+use super::dispatch::{Goal, Routed, Slots};
 use crate::split::Role;
 use crate::table::{Rehearsal, Table};
 use crate::upstream::Pool;
@@ -26,17 +26,8 @@ pub(super) enum Part {
     Fail,
 }
 
-/// Where a request of a rehearsal goes.
-#[derive(Debug)]
-pub(super) struct Rehearsed {
-    pub(super) service: usize,
-    pub(super) role: Role,
-    pub(super) slots: Slots,
-    pub(super) part: Part,
-}
-
 /// Takes the fields of a rehearsal out of `head`, and finds the one whose token they carry.
-pub(super) fn find(table: &Table, head: &mut Head) -> Option<Rehearsed> {
+pub(super) fn find(table: &Table, head: &mut Head) -> Option<Goal> {
     let known = head.field(Field::X_SERIN_REHEARSAL.name()).and_then(|token| {
         // The time this takes tells nothing of how much of a guess was right.
         let is_of = |rehearsal: &&Rehearsal| {
@@ -55,14 +46,15 @@ pub(super) fn find(table: &Table, head: &mut Head) -> Option<Rehearsed> {
     let role = if asks_for_stable { Role::Stable } else { known.to };
     let part = if known.fail && role == Role::Canary { Part::Fail } else { Part::Forward };
     let slots = Slots { stable: known.stable, canary: known.canary };
-    Some(Rehearsed { service: known.service, role, slots, part })
+    let (key, route, cookie) = (None, None, None);
+    Some(Goal { service: known.service, role, slots, key, route, judged: true, part, cookie })
 }
 
 /// The answer to a request that stands for one that the canary fails.
 pub(super) fn fail(routed: &Routed, mut exchange: Exchange) -> wire::Response<Exchange> {
     let mut head = ResponseHead::new(FAILED);
     head.set_static("content-type", "text/plain; charset=utf-8");
-    name(&mut head, &routed.service().side(routed.role).pool);
+    name(&mut head, &routed.service().side(routed.goal.role).pool);
     exchange.answered(FAILED);
     let body = wire::Body::of(Bytes::from_static(b"failed by a rehearsal\n"));
     wire::Response { head, body, watch: Some(exchange) }
