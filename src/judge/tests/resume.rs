@@ -18,6 +18,8 @@ fn eventful(i: u32) -> Tick {
     stable.aborts = vec![(bucket(60.0), wave(37, 3))];
     stable.error_keys = vec![(7, wave(17, 4))];
     let mut tick = tick(i, step, stable, canary);
+    // Three ticks to a slice, so that one is open most of the time.
+    (tick.t_s, tick.dt_s) = (0.1 * f64::from(i + 1), 0.1);
     tick.routes = ["/", "/a", "/b"]
         .map(|name| RouteInterval { name: name.into(), stable: (20, 1), canary: (2, 0) })
         .to_vec();
@@ -73,7 +75,6 @@ fn the_eventful_rollout_moves_every_part_of_the_state() {
         let moved = before[name] != *value || after[name] != *value;
         assert_eq!(moved, !given.contains(&name.as_str()), "{name}");
     }
-    assert!(judge.verdict().evidence.by_name.iter().all(|(_, log_e)| *log_e != 0.5_f64.ln()));
 }
 
 #[test]
