@@ -85,6 +85,13 @@ impl PoolSlice {
         Trials::new(self.timed().saturating_add(aborts), slow)
     }
 
+    /// The same by what has ended alone, with the requests that were counted in flight before.
+    pub(super) fn slow_at_the_end(&self, slow_from: u32) -> Trials {
+        let aborts = self.aborts.since(slow_from);
+        let slow = self.successes.since(slow_from).saturating_add(aborts);
+        Trials::new(self.successes.total().saturating_add(aborts), slow)
+    }
+
     fn seen(&self) -> bool {
         self.raw.n > 0 || self.inflight_slow > 0
     }
