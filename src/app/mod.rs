@@ -6,6 +6,7 @@
 
 pub mod demo;
 pub mod replay;
+mod watched;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::measure::Recorder;
 use crate::net::{self, Bound};
 use crate::table::Cell;
 use crate::telemetry::metrics::Metrics;
+use watched::Watched;
 use worker::Worker;
 
 /// How long requests in flight may take to end after a shutdown was asked for.
@@ -59,6 +61,7 @@ pub struct App {
     control: (Control, Inbox, oneshot::Sender<()>),
     workers: Vec<Worker>,
     service_thread: ServiceThread,
+    watched: Option<Watched>,
     listening: Arc<AtomicBool>,
 }
 
@@ -93,6 +96,7 @@ impl App {
         let listener = ports.values().next().map(|bound| bound.address);
         let listener = listener.ok_or_else(|| StartError("no listener".to_owned()))?;
         let admin_config = config.admin.clone();
+        let watched = config_path.as_deref().map(|path| Watched::new(path, &config));
         let setup = Setup {
             config,
             config_path: config_path.clone(),
@@ -121,6 +125,7 @@ impl App {
             control: (control, inbox, stop),
             workers,
             service_thread,
+            watched,
             listening,
         })
     }
@@ -146,13 +151,16 @@ impl App {
     /// When a thread cannot be made, or one of them failed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let handle = self.admin.handle.clone();
-        let Self { ports, admin, admin_listener, metrics_listener, workers, .. } = self;
+        let Self { ports, admin, admin_listener, metrics_listener, workers, watched, .. } = self;
         let mut service_thread = self.service_thread;
         let (stop_service, service_stopped) = watch::channel(false);
         let (gone, mut ended) = mpsc::channel(64);
         let service = {
             let (runtime, stopped) = (service_thread.take()?, service_stopped.clone());
             thread("serin-service", &gone, move || {
+                // It ends with the runtime.
+                let watching = watched.map(|watched| watched.run(admin.handle.clone()));
+                watching.map(|watching| runtime.spawn(watching));
                 runtime.block_on(serve_admin(admin, admin_listener, metrics_listener, stopped))
             })?
         };

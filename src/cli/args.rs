@@ -151,8 +151,8 @@ pub struct RunArgs {
 /// Arguments of `demo`.
 #[derive(Args, Clone, Debug, Eq, PartialEq)]
 pub struct DemoArgs {
-    /// What the new version does wrong: none or errors
-    #[arg(long, value_name = "FAULT", default_value = "none", value_parser = fault)]
+    /// What the new version does wrong
+    #[arg(long, value_name = "FAULT", default_value = "none")]
     pub fault: Fault,
     /// Requests per second, 50 to 5000
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(50..=5000))]
@@ -163,12 +163,18 @@ pub struct DemoArgs {
 }
 
 /// What the demo's new version does wrong.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Fault {
-    /// Nothing: it is promoted.
+    /// Nothing: it is promoted
     None,
-    /// Some answers are errors: it is rolled back.
+    /// Half of its answers are errors
     Errors,
+    /// Its answers take three times as long
+    Slow,
+    /// Its processes die in the middle of the release
+    Crash,
+    /// It stops answering in the middle, while its health check still passes
+    Hang,
 }
 
 impl Fault {
@@ -177,6 +183,9 @@ impl Fault {
         match self {
             Self::None => "none",
             Self::Errors => "errors",
+            Self::Slow => "slow",
+            Self::Crash => "crash",
+            Self::Hang => "hang",
         }
     }
 }
@@ -247,16 +256,4 @@ pub(super) struct Why {
     /// The reason, kept in the history
     #[arg(long = "why", value_name = "TEXT")]
     pub(super) text: Option<String>,
-}
-
-/// Reads what the demo's new version does wrong.
-fn fault(text: &str) -> Result<Fault, String> {
-    match text {
-        "none" => Ok(Fault::None),
-        "errors" => Ok(Fault::Errors),
-        "slow" | "crash" | "hang" => {
-            Err(format!("`{text}` is not available yet; use none or errors"))
-        }
-        _ => Err("use none or errors".to_owned()),
-    }
 }

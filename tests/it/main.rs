@@ -13,3 +13,4 @@ mod restarting;
 mod splitting;
 mod support;
 mod swapping;
+mod watching;

@@ -1,6 +1,6 @@
 //! The demo's users: each request comes from one of them, and it is known who was harmed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::clock;
+
 const CLIENTS: u32 = 32;
 const USERS: u64 = 5_000;
 
@@ -30,7 +32,40 @@ pub(super) struct Load {
 pub(super) struct Harm {
     pub(super) requests: u64,
     pub(super) failures: u64,
+    /// Who got a failure.
     pub(super) users: BTreeSet<u64>,
+    /// Who got an answer of the new version.
+    pub(super) met: BTreeSet<u64>,
+    pub(super) v1: Times,
+    pub(super) v2: Times,
+}
+
+/// How long answers took, by tenths of a millisecond.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Times(BTreeMap<u32, u64>);
+
+impl Times {
+    fn add(&mut self, took: Duration) {
+        let tenths = u32::try_from(took.as_micros() / 100).unwrap_or(u32::MAX);
+        *self.0.entry(tenths).or_default() += 1;
+    }
+
+    /// The middle one, in milliseconds.
+    pub(super) fn median_ms(&self) -> Option<f64> {
+        let all: u64 = self.0.values().sum();
+        let mut seen = 0;
+        let middle = self.0.iter().find(|(_, count)| {
+            seen += **count;
+            2 * seen >= all
+        });
+        middle.map(|(tenths, _)| f64::from(*tenths) / 10.0)
+    }
+}
+
+/// What came back: which version answered, if any, and whether all was well.
+struct Answer {
+    good: bool,
+    of_v2: bool,
 }
 
 impl Load {
@@ -80,10 +115,19 @@ async fn client(
         turns.tick().await;
         turn += 1;
         let user = (number + turn * u64::from(CLIENTS)) % USERS;
-        let good = ask(address, user, &mut connection).await.unwrap_or(false);
+        let asked = clock::now();
+        let answer = ask(address, user, &mut connection).await;
+        let took = clock::now().duration_since(asked);
+        let Answer { good, of_v2 } = answer.unwrap_or(Answer { good: false, of_v2: false });
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.requests += 1;
-        if !good {
+        if of_v2 {
+            seen.met.insert(user);
+        }
+        if good {
+            let times = if of_v2 { &mut seen.v2 } else { &mut seen.v1 };
+            times.add(took);
+        } else {
             seen.failures += 1;
             seen.users.insert(user);
         }
@@ -93,12 +137,12 @@ async fn client(
 type Connection = SendRequest<Empty<Bytes>>;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sends one request; false when the answer is a failure.
+/// Sends one request.
 async fn ask(
     address: SocketAddr,
     user: u64,
     connection: &mut Option<Connection>,
-) -> Result<bool, Failure> {
+) -> Result<Answer, Failure> {
     let mut sender = match connection.take().filter(|known| !known.is_closed()) {
         Some(sender) => sender,
         None => {
@@ -117,7 +161,7 @@ async fn ask(
         .body(Empty::new())?;
     let response = sender.send_request(request).await?;
     let good = response.status().is_success();
-    response.into_body().collect().await?;
+    let body = response.into_body().collect().await?.to_bytes();
     *connection = Some(sender);
-    Ok(good)
+    Ok(Answer { good, of_v2: body.windows(2).any(|word| word == b"v2") })
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::load::{Harm, Load};
 use super::servers::Servers;
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, Fault};
 use crate::clock;
 use crate::control::{Handle, Refusal, ServiceView};
 
@@ -27,11 +27,15 @@ pub(super) enum Ending {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) ending: Ending,
+    /// A short name of why.
+    pub(super) reason: String,
     why: String,
     canary_requests: u64,
     canary_errors: u64,
     /// Requests that the canary was serving when it lost its traffic.
     pub(super) in_flight: u64,
+    /// From the moment that a sound canary broke to the end.
+    broken_for: Option<Duration>,
     /// From the canary's first request to the end.
     with_traffic: Duration,
     whole: Duration,
@@ -41,14 +45,13 @@ pub(super) struct End {
 pub(super) struct Story {
     began: Instant,
     json: bool,
-    fault: String,
+    fault: Fault,
     rps: u32,
 }
 
 impl Story {
     pub(super) fn new(args: &DemoArgs) -> Self {
-        let fault = args.fault.name().to_owned();
-        Self { began: clock::now(), json: args.json, fault, rps: args.rps }
+        Self { began: clock::now(), json: args.json, fault: args.fault, rps: args.rps }
     }
 
     fn say(&self, line: &str) {
@@ -64,7 +67,10 @@ impl Story {
              proxy:  http://{address}   (send it requests of your own: they are served and counted like the others)\n\
              admin:  {admin}   (try: serin --admin {admin} status shop)\n\
              load:   {} requests a second from 5000 users, each of whom stays on one side\n",
-            servers.stable, self.fault, servers.canary, self.rps
+            servers.stable,
+            self.fault.name(),
+            servers.canary,
+            self.rps
         );
         // With --json standard output is for the one document.
         if self.json {
@@ -76,9 +82,14 @@ impl Story {
     }
 
     /// Follows the release to its end.
-    pub(super) async fn follow(&self, handle: &Handle, load: &Load) -> Result<End, Refusal> {
+    pub(super) async fn follow(
+        &self,
+        handle: &Handle,
+        load: &Load,
+        servers: &Servers,
+    ) -> Result<End, Refusal> {
         let began = clock::now();
-        let mut first_request = None;
+        let (mut first_request, mut broken_at) = (None, None);
         let (mut told, mut told_at) = (0, began);
         loop {
             let view = handle.service("shop").await?;
@@ -88,6 +99,13 @@ impl Story {
             let now = clock::now();
             if rollout.canary_requests > 0 {
                 first_request.get_or_insert(now);
+            }
+            if broken_at.is_none() && servers.has_broken() {
+                broken_at = Some(now);
+                self.say(match self.fault {
+                    Fault::Crash => "[now]        the servers of v2 die",
+                    _ => "[now]        v2 answers nothing any more, but its health check",
+                });
             }
             for decision in rollout.decisions.iter().skip(told) {
                 let (what, words) = (&decision.decision, &decision.words);
@@ -107,12 +125,15 @@ impl Story {
             };
             if let Some(ending) = ending {
                 let in_flight = view.canary.iter().flat_map(|pool| &pool.endpoints);
+                let last = rollout.decisions.last();
                 return Ok(End {
                     ending,
-                    why: rollout.decisions.last().map(|d| d.words.clone()).unwrap_or_default(),
+                    reason: last.map(|d| d.reason.clone()).unwrap_or_default(),
+                    why: last.map(|d| d.words.clone()).unwrap_or_default(),
                     canary_requests: rollout.canary_requests,
                     canary_errors: rollout.canary_errors,
                     in_flight: in_flight.map(|e| u64::from(e.in_flight)).sum(),
+                    broken_for: broken_at.map(|broken| now - broken),
                     with_traffic: first_request.map_or(Duration::ZERO, |first| now - first),
                     whole: now - began,
                 });
@@ -133,16 +154,20 @@ impl Story {
         };
         if self.json {
             let summary = json!({
-                "fault": self.fault,
+                "fault": self.fault.name(),
                 "result": ending,
+                "reason": end.reason,
                 "why": end.why,
                 "requests": harm.requests,
                 "failures": harm.failures,
                 "users_harmed": harm.users.len(),
+                "users_of_v2": harm.met.len(),
+                "latency_ms": { "v1": harm.v1.median_ms(), "v2": harm.v2.median_ms() },
                 "canary_requests": end.canary_requests,
                 "canary_failures": end.canary_errors,
                 "canary_requests_after_the_end":
                     (end.ending == Ending::RolledBack).then_some(hits_after),
+                "seconds_broken": end.broken_for.map(|broken| broken.as_secs_f64()),
                 "seconds_with_canary_traffic": end.with_traffic.as_secs_f64(),
                 "seconds_in_all": end.whole.as_secs_f64(),
                 "as_it_should": as_it_should,
@@ -154,13 +179,19 @@ impl Story {
         println!("\nv2 was {}: {}", ending.replace('_', " "), end.why);
         println!("  requests             {:>8}", harm.requests);
         println!("  failed               {:>8}", harm.failures);
-        println!("  users harmed         {:>8} of 5000", harm.users.len());
+        println!("  users harmed         {:>8} of 5000 got a failure", harm.users.len());
+        println!("  users of v2          {:>8} of 5000", harm.met.len());
+        let [v1, v2] = [harm.v1.median_ms(), harm.v2.median_ms()].map(Option::unwrap_or_default);
+        println!("  median               {v2:>8.1} ms from v2, {v1:.1} ms from v1");
         println!(
             "  canary               {:>8} requests, {} failed",
             end.canary_requests, end.canary_errors
         );
         if end.ending == Ending::RolledBack {
             println!("  time to rollback     {seconds:>8.1} s after the canary's first request");
+            if let Some(broken) = end.broken_for {
+                println!("                       {:>8.1} s after it broke", broken.as_secs_f64());
+            }
             println!("  canary hits since    {hits_after:>8}");
         } else {
             println!("  release took         {whole:>8.1} s");

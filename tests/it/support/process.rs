@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use super::PATIENCE;
@@ -16,6 +16,7 @@ pub(crate) struct Serin {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) admin: String,
+    said: Arc<Mutex<String>>,
 }
 
 impl Serin {
@@ -28,17 +29,22 @@ impl Serin {
             .spawn()
             .unwrap();
         let stderr = child.stderr.take().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
         let (lines, line) = mpsc::channel();
         // Reads on, so that a full pipe never stops it.
-        thread::spawn(move || {
-            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|text| {
-                let _ = lines.send(text);
-            });
+        thread::spawn({
+            let said = Arc::clone(&said);
+            move || {
+                BufReader::new(stderr).lines().map_while(Result::ok).for_each(|text| {
+                    *said.lock().unwrap() += &format!("{text}\n");
+                    let _ = lines.send(text);
+                });
+            }
         });
-        let (mut address, mut admin, mut said) = (None, None, String::new());
+        let (mut address, mut admin) = (None, None);
         while address.is_none() || admin.is_none() {
-            let text = line.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("ended:\n{said}"));
-            said += &format!("{text}\n");
+            let text = line.recv_timeout(PATIENCE);
+            let text = text.unwrap_or_else(|_| panic!("ended:\n{}", said.lock().unwrap()));
             if let Some(rest) = text.strip_prefix("serin: listener web on ") {
                 address = Some(rest.parse().unwrap());
             }
@@ -47,7 +53,12 @@ impl Serin {
             }
         }
         thread::spawn(move || line.into_iter().for_each(drop));
-        Self { child, address: address.unwrap(), admin: admin.unwrap() }
+        Self { child, address: address.unwrap(), admin: admin.unwrap(), said }
+    }
+
+    /// What it wrote to standard error: its log.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// Runs a command against it.
