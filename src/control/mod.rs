@@ -7,10 +7,13 @@
 mod act;
 mod command;
 mod decide;
+mod history;
 mod judging;
 mod live;
 mod publish;
 mod reload;
+mod saved;
+mod saving;
 mod service;
 mod start;
 mod stats;
@@ -34,13 +37,15 @@ use crate::upstream::registry::Resolved;
 use command::{Command, no_such_service};
 use publish::Publisher;
 use service::Service;
-use store::Store;
 use writer::{Job, Stored};
 
 pub use command::{Action, Asker, Deploy, DeployStep, Handle, Refusal, Reloaded};
 pub use live::Decision;
 pub use start::{Setup, start};
-pub use store::{Store as StateStore, Unusable};
+pub use store::{
+    Change, Durability, Entry, FileStore, HISTORY_MAX, Kept, Key, PutError, Revision, Store,
+    Unusable,
+};
 pub use view::{EndpointView, LatencyView, PoolView, RolloutView, ServiceView, ShareView};
 
 /// How often what was measured is judged.
@@ -58,8 +63,9 @@ pub struct Control {
     config_path: Option<PathBuf>,
     services: BTreeMap<String, Service>,
     publisher: Publisher,
-    store: Store,
+    store: Arc<dyn Store>,
     jobs: mpsc::Sender<Job>,
+    questions: mpsc::Sender<history::Question>,
     drain: measure::Drain,
     report: views::Report,
     boot: String,
@@ -74,6 +80,8 @@ pub struct Inbox {
     changed: Arc<Notify>,
     resolved: mpsc::Receiver<Resolved>,
     stored: mpsc::Receiver<Stored>,
+    /// States that somebody else changed.
+    others: mpsc::Receiver<Change>,
     stop: oneshot::Receiver<()>,
 }
 
@@ -100,6 +108,7 @@ impl Control {
                 _ = &mut inbox.stop => break,
                 _ = ticks.tick() => self.tick(clock::now()),
                 Some(stored) = inbox.stored.recv() => self.stored(stored),
+                Some(change) = inbox.others.recv() => self.changed_by_others(&change),
                 () = inbox.changed.notified() => self.health_changed(),
                 Some(command) = inbox.commands.recv() => self.command(command),
                 Some(resolved) = inbox.resolved.recv() => self.resolved(resolved),
@@ -178,28 +187,12 @@ impl Control {
                     done.map(|()| Box::new(views::of(&self.services[&service], &self.publisher))),
                 );
             }
-            Command::History { service, reply } => {
-                let _ = reply.send(self.history(service.as_deref()));
-            }
+            Command::History { service, reply } => self.history(service.as_deref(), reply),
+            Command::Rollout { id, reply } => self.rollout(id, reply),
             Command::Reload { reply } => {
                 let _ = reply.send(self.reload());
             }
         }
-    }
-
-    /// The rollouts of `only`, or of every service.
-    fn history(&self, only: Option<&str>) -> Result<command::History, Refusal> {
-        if let Some(name) = only.filter(|name| !self.services.contains_key(*name)) {
-            return Err(no_such_service(name));
-        }
-        let wanted = |name: &str| only.is_none_or(|only| only == name);
-        let services = self.services.iter().filter(|(name, _)| wanted(name));
-        let rollouts = services.flat_map(|(name, service)| {
-            let live = &service.live;
-            let all = live.history.iter().chain(&live.rollout);
-            all.map(move |rollout| (name.clone(), RolloutView::of(rollout)))
-        });
-        Ok(rollouts.collect())
     }
 
     /// Asks every service what follows from what it sees.
