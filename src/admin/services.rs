@@ -153,13 +153,8 @@ pub(super) async fn rollouts(State(admin): Shared, Path(service): Path<String>) 
 
 /// `GET /v1/rollouts/{id}`: the newest of that id, as a release may be tried again.
 pub(super) async fn rollout(State(admin): Shared, Path(id): Path<String>) -> Answer {
-    let rollouts = admin.ask(admin.handle.history(None)).await?;
-    let of_id = rollouts.iter().filter(|(_, rollout)| rollout.id == id);
-    let began = |rollout: &RolloutView| rollout.decisions.first().map_or(0, |first| first.at_ms);
-    match of_id.max_by_key(|(_, rollout)| began(rollout)) {
-        Some((service, rollout)) => json(StatusCode::OK, &named(service, rollout)?),
-        None => Err(Problem::not_found(format!("no rollout `{id}` is remembered"))),
-    }
+    let (service, rollout) = admin.ask(admin.handle.rollout(&id)).await?;
+    json(StatusCode::OK, &named(&service, &rollout)?)
 }
 
 #[derive(Deserialize)]

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::{self, Admin};
 use crate::config::{AdminBind, Config};
-use crate::control::{self, Control, Handle, Inbox, Setup, StateStore};
+use crate::control::{self, Control, FileStore, Handle, Inbox, Setup};
 use crate::measure::Recorder;
 use crate::net::{self, Bound};
 use crate::table::Cell;
@@ -71,7 +71,7 @@ impl App {
     /// # Errors
     /// When a port is used, the state cannot be, or the file contradicts the state.
     pub fn bind(config: Config, config_path: Option<PathBuf>) -> Result<Self, StartError> {
-        let store = StateStore::open(&config.state).map_err(|e| StartError(e.to_string()))?;
+        let store = FileStore::open(&config.state).map_err(|e| StartError(e.to_string()))?;
         let mut ports = BTreeMap::new();
         for (name, listener) in &config.listeners {
             let bound = net::bind(listener.bind, config.workers).map_err(|error| {
@@ -100,7 +100,7 @@ impl App {
         let setup = Setup {
             config,
             config_path: config_path.clone(),
-            store,
+            store: Arc::new(store),
             cell,
             listener,
             drain,

@@ -172,6 +172,11 @@ impl Control {
             }
         }
         let plan = plan(&service.config.rollout.plan, &deploy)?;
+        if !live.weight.is_zero() {
+            // A release begins at 0 %, and a kill must not bring the share of before back.
+            self.change_share(name, Weight::ZERO, "weight", &cause);
+        }
+        let Some(service) = self.services.get_mut(name) else { return Ok(()) };
         let live = &mut service.live;
         live.archive();
         let known = live.pools.entry(pool.clone()).or_insert_with(LivePool::default);
@@ -267,7 +272,7 @@ impl Control {
     /// Writes the state of service `name` without waiting for it.
     fn persist(&mut self, name: &str) {
         if let Some(service) = self.services.get_mut(name) {
-            service.token = super::decide::persist(&self.jobs, &mut self.tokens, service);
+            service.token = super::saving::persist(&self.jobs, &mut self.tokens, service);
         }
     }
 }

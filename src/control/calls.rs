@@ -187,7 +187,7 @@ impl Control {
         if !service.live.calls.is_empty() {
             service.live.calls.remove(0);
         }
-        service.token = super::decide::persist(&self.jobs, &mut self.tokens, service);
+        service.token = super::saving::persist(&self.jobs, &mut self.tokens, service);
     }
 
     /// What those who are asked are told.

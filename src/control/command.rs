@@ -167,6 +167,7 @@ pub(super) enum Command {
     Act { service: String, action: Action, asker: Asker, reply: oneshot::Sender<Acted> },
     View { service: Option<String>, reply: oneshot::Sender<Vec<ServiceView>> },
     History { service: Option<String>, reply: oneshot::Sender<Result<History, Refusal>> },
+    Rollout { id: String, reply: oneshot::Sender<Result<(String, RolloutView), Refusal>> },
     Reload { reply: oneshot::Sender<Result<Reloaded, Refusal>> },
 }
 
@@ -234,17 +235,27 @@ impl Handle {
         found.into_iter().next().ok_or_else(|| no_such_service(name))
     }
 
-    /// The rollouts of one service or of all: those that ended, then the one that runs or was the
-    /// last, each with its service's name.
+    /// The rollouts of one service, or of all: those that ended, then the one that runs or was the
+    /// last, each with its service's name. Of those that ended there are the newest 200.
     ///
     /// # Errors
-    /// When there is no such service.
+    /// When there is no such service, or the history cannot be read.
     pub async fn history(
         &self,
         service: Option<&str>,
     ) -> Result<Vec<(String, RolloutView)>, Refusal> {
         let service = service.map(str::to_owned);
         self.ask(|reply| Command::History { service, reply }).await?
+    }
+
+    /// The newest rollout of release `id`, of whatever service, with that service's name: a
+    /// release may be tried again.
+    ///
+    /// # Errors
+    /// When none is remembered, or the history cannot be read.
+    pub async fn rollout(&self, id: &str) -> Result<(String, RolloutView), Refusal> {
+        let id = id.to_owned();
+        self.ask(|reply| Command::Rollout { id, reply }).await?
     }
 
     /// Reads the configuration again.

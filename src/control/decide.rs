@@ -1,24 +1,14 @@
 //! Carries out what the state machine says, in its order, and keeps the record.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use tokio::sync::mpsc;
-
+use super::Control;
 use super::errand::Phase;
-use super::live::{Decision, Live, millis, record};
+use super::live::{Decision, Rollout, millis, record};
+use super::saved::Back;
+use super::saving::{intend, persist};
 use super::service::{Cause, Service};
-use super::store::{Back, Durability, Intent, Store};
-use super::writer::{Job, Stored};
-use super::{Control, SAVE_EVERY};
 use crate::clock;
 use crate::rollout::{self, Effect, End, Event, Refused, Stage, State};
 use crate::split::{Salt, Weight};
-
-/// How long the end of the process waits for people to be told.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How long the end of the process waits for the disk.
-const LAST_WRITES: Duration = Duration::from_secs(3);
 
 impl Control {
     /// Lets `event` happen to service `name`. Events that no longer apply are dropped: the state
@@ -96,6 +86,7 @@ impl Control {
                         started_ms: rollout.started_ms,
                         end,
                         rejected: service.live.rejected.contains(&rollout.id),
+                        record: Some(Box::new(Rollout { judge: None, ..rollout.clone() })),
                     };
                     let what = rollout.state.name();
                     intend(&self.store, service, back, decision(what, Weight::ZERO, cause));
@@ -172,133 +163,6 @@ impl Control {
         }
         self.report.decided(name, &decision);
         self.announce(name, &decision);
-    }
-
-    /// A state is on disk, or is not.
-    pub(super) fn stored(&mut self, stored: Stored) {
-        let Some(service) = self.services.get_mut(&stored.service) else { return };
-        if let Err(error) = stored.result {
-            tracing::error!(service = stored.service, %error, "cannot write the state; trying again");
-            service.unsaved = true;
-            return;
-        }
-        service.stored = service.stored.max(stored.token);
-        let waits = matches!(service.live.state(), State::Running { moving: Some(_), .. });
-        if waits && stored.token == service.token {
-            self.written(&stored.service);
-        }
-    }
-
-    /// Writes again what could not be written, and now and then what the judge has seen.
-    pub(super) fn save_what_is_due(&mut self, dt: Duration) {
-        for service in self.services.values_mut() {
-            let judging = service.live.watch.is_some() || service.live.state().is_running();
-            if !judging && !service.unsaved {
-                continue;
-            }
-            service.unsaved_for += dt;
-            if service.unsaved_for < SAVE_EVERY {
-                continue;
-            }
-            service.unsaved_for = Duration::ZERO;
-            if std::mem::take(&mut service.unsaved) {
-                service.token = persist(&self.jobs, &mut self.tokens, service);
-            } else {
-                // A lost one costs two seconds of evidence, so it need not be flushed.
-                save(&self.jobs, service, Durability::Process, 0);
-            }
-        }
-    }
-
-    /// Writes every judge's state before the process ends, behind what is still being written.
-    pub(super) async fn save_all(&mut self, stored: &mut mpsc::Receiver<Stored>) {
-        let mut waiting = BTreeMap::new();
-        for (name, service) in &mut self.services {
-            let judging = service.live.watch.is_some() || service.live.state().is_running();
-            if judging || service.unsaved {
-                service.token = persist(&self.jobs, &mut self.tokens, service);
-            }
-            if service.token > service.stored {
-                waiting.insert(name.clone(), service.token);
-            }
-        }
-        let written = async {
-            while !waiting.is_empty()
-                && let Some(Stored { service, token, .. }) = stored.recv().await
-            {
-                waiting.retain(|name, wanted| *name != service || *wanted > token);
-            }
-        };
-        if tokio::time::timeout(LAST_WRITES, written).await.is_err() {
-            tracing::warn!("the disk is slow: the last seconds of evidence may be lost");
-        }
-        let mut telling = tokio::task::JoinSet::new();
-        for service in std::mem::take(&mut self.services).into_values() {
-            telling.spawn(service.notices.flush(LAST_WORDS));
-        }
-        telling.join_all().await;
-    }
-
-    /// Lets previous pools go whose time has come.
-    pub(super) fn retire(&mut self) {
-        let now = millis(clock::unix());
-        let due = |live: &Live| live.retire_at_ms.is_some_and(|at| now >= at);
-        let due: Vec<String> = self
-            .services
-            .iter()
-            .filter(|(_, service)| due(&service.live) && service.live.frozen(now).is_none())
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in due {
-            let Some(service) = self.services.get_mut(&name) else { continue };
-            service.live.retire_at_ms = None;
-            let Some(previous) = service.live.previous.take() else { continue };
-            let words = format!("pool {previous} is no longer kept for undo");
-            tracing::info!(service = name, words, "retired");
-            let decision = decision("retired", Weight::FULL, &Cause::own("retire", words));
-            service.live.call(Phase::Retire, &previous, &decision);
-            service.token = persist(&self.jobs, &mut self.tokens, service);
-            self.announce(&name, &decision);
-        }
-    }
-}
-
-/// Sends the state to the disk and returns the token that the answer brings.
-pub(super) fn persist(jobs: &mpsc::Sender<Job>, tokens: &mut u64, service: &mut Service) -> u64 {
-    *tokens += 1;
-    if !save(jobs, service, Durability::Disk, *tokens) {
-        service.unsaved = true;
-    }
-    *tokens
-}
-
-fn save(jobs: &mpsc::Sender<Job>, service: &Service, durability: Durability, token: u64) -> bool {
-    let json = match serde_json::to_vec(&service.live) {
-        Ok(json) => json,
-        Err(error) => {
-            tracing::error!(service = service.config.name, %error, "cannot write the state");
-            return false;
-        }
-    };
-    let job = Job {
-        service: service.config.name.clone(),
-        json,
-        durability,
-        knows_intent: service.last_intent,
-        token,
-    };
-    jobs.try_send(job).is_ok()
-}
-
-/// Writes down a way back before it is taken.
-fn intend(store: &Store, service: &mut Service, back: Back, decision: Decision) {
-    let name = &service.config.name;
-    service.last_intent += 1;
-    // Without it a kill -9 in the next milliseconds would bring the canary back; that is no reason
-    // to leave it up now.
-    let intent = Intent { back, decision };
-    if let Err(error) = store.write_intent(name, service.last_intent, &intent) {
-        tracing::error!(service = name, %error, "cannot write the intent");
     }
 }
 

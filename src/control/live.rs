@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::errand::Phase;
 use super::gates::GateReport;
@@ -19,8 +19,8 @@ use crate::split::{Salt, Weight};
 
 /// The format of a service's state. A file with a higher one is of a newer serin.
 pub(super) const FORMAT: u32 = 1;
-/// How many ended rollouts a service remembers.
-const HISTORY_MAX: usize = 20;
+/// How many ended rollouts may wait for their place in the store.
+const ENDED_MAX: usize = 50;
 /// How many decisions of a rollout are remembered.
 const DECISIONS_MAX: usize = 200;
 /// How many hooks may wait to be called after a release.
@@ -47,8 +47,10 @@ pub(super) struct Live {
     /// What the file said when it was last applied.
     pub(super) applied: Applied,
     pub(super) rollout: Option<Rollout>,
-    /// Ended rollouts, oldest first.
-    pub(super) history: Vec<Rollout>,
+    /// Ended rollouts that are not known to be in the store's history, oldest first. They are
+    /// written there before this state is, so it holds none; those of before 0.2 do.
+    #[serde(default, rename = "history", serialize_with = "nothing")]
+    pub(super) ended: Vec<Rollout>,
     /// Ids of releases that were rolled back.
     pub(super) rejected: Vec<String>,
     /// Judges a share set by hand.
@@ -65,6 +67,9 @@ pub(super) struct Live {
     /// called again.
     #[serde(default)]
     pub(super) calls: Vec<Call>,
+    /// The number of the last way back that this state knows of.
+    #[serde(default)]
+    pub(super) knows_intent: u64,
 }
 
 /// A hook to be called after a release.
@@ -189,13 +194,14 @@ impl Live {
             salt,
             applied: Applied::of(service),
             rollout: None,
-            history: Vec::new(),
+            ended: Vec::new(),
             rejected: Vec::new(),
             watch: None,
             by_hand: Vec::new(),
             freeze: None,
             rehearsal: None,
             calls: Vec::new(),
+            knows_intent: 0,
         }
     }
 
@@ -227,11 +233,10 @@ impl Live {
 
     /// Puts the rollout that ended among the history.
     pub(super) fn archive(&mut self) {
-        if let Some(mut rollout) = self.rollout.take() {
-            rollout.judge = None;
-            self.history.push(rollout);
-            let excess = self.history.len().saturating_sub(HISTORY_MAX);
-            self.history.drain(..excess);
+        if let Some(rollout) = self.rollout.take() {
+            self.ended.push(Rollout { judge: None, ..rollout });
+            let excess = self.ended.len().saturating_sub(ENDED_MAX);
+            self.ended.drain(..excess);
         }
     }
 
@@ -262,6 +267,11 @@ impl Live {
         let excess = self.rejected.len().saturating_sub(REJECTED_MAX);
         self.rejected.drain(..excess);
     }
+}
+
+/// The shape of 0.1 stays, so that it can read what later ones wrote.
+fn nothing<S: Serializer>(_: &[Rollout], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(std::iter::empty::<()>())
 }
 
 impl Applied {

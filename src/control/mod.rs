@@ -11,6 +11,7 @@ mod decide;
 mod errand;
 mod gates;
 mod gating;
+mod history;
 mod judging;
 mod live;
 mod notices;
@@ -19,6 +20,8 @@ mod publish;
 mod rehearsal;
 mod reload;
 mod report;
+mod saved;
+mod saving;
 mod service;
 mod start;
 mod stats;
@@ -44,7 +47,6 @@ use command::{Command, no_such_service};
 use errand::{Errands, News};
 use publish::{Cohort, Publisher};
 use service::Service;
-use store::Store;
 use writer::{Job, Stored};
 
 pub use command::{Action, Asker, Deploy, DeployStep, Handle, Refusal, Reloaded};
@@ -52,7 +54,10 @@ pub use gates::GateReport;
 pub use live::Decision;
 pub use report::{AbReport, QuantileReport, SideReport};
 pub use start::{Setup, start};
-pub use store::{Store as StateStore, Unusable};
+pub use store::{
+    Change, Durability, Entry, FileStore, HISTORY_MAX, Kept, Key, PutError, Revision, Store,
+    Unusable,
+};
 pub use view::{
     EndpointView, FreezeView, LatencyView, PoolView, Rehearsed, RolloutView, ServiceView, ShareView,
 };
@@ -72,11 +77,12 @@ pub struct Control {
     config_path: Option<PathBuf>,
     services: BTreeMap<String, Service>,
     publisher: Publisher,
-    store: Store,
+    store: Arc<dyn Store>,
     jobs: mpsc::Sender<Job>,
     errands: Errands,
     /// A port of the proxy, for rehearsals.
     listener: SocketAddr,
+    questions: mpsc::Sender<history::Question>,
     drain: measure::Drain,
     report: views::Report,
     boot: String,
@@ -92,6 +98,8 @@ pub struct Inbox {
     resolved: mpsc::Receiver<Resolved>,
     stored: mpsc::Receiver<Stored>,
     news: mpsc::Receiver<News>,
+    /// States that somebody else changed.
+    others: mpsc::Receiver<Change>,
     stop: oneshot::Receiver<()>,
 }
 
@@ -118,6 +126,7 @@ impl Control {
                 _ = &mut inbox.stop => break,
                 _ = ticks.tick() => self.tick(clock::now()),
                 Some(stored) = inbox.stored.recv() => self.stored(stored),
+                Some(change) = inbox.others.recv() => self.changed_by_others(&change),
                 () = inbox.changed.notified() => self.health_changed(),
                 Some(news) = inbox.news.recv() => self.heard(news),
                 Some(command) = inbox.commands.recv() => self.command(command),
@@ -203,28 +212,12 @@ impl Control {
                     done.map(|()| Box::new(views::of(&self.services[&service], &self.publisher))),
                 );
             }
-            Command::History { service, reply } => {
-                let _ = reply.send(self.history(service.as_deref()));
-            }
+            Command::History { service, reply } => self.history(service.as_deref(), reply),
+            Command::Rollout { id, reply } => self.rollout(id, reply),
             Command::Reload { reply } => {
                 let _ = reply.send(self.reload());
             }
         }
-    }
-
-    /// The rollouts of `only`, or of every service.
-    fn history(&self, only: Option<&str>) -> Result<command::History, Refusal> {
-        if let Some(name) = only.filter(|name| !self.services.contains_key(*name)) {
-            return Err(no_such_service(name));
-        }
-        let wanted = |name: &str| only.is_none_or(|only| only == name);
-        let services = self.services.iter().filter(|(name, _)| wanted(name));
-        let rollouts = services.flat_map(|(name, service)| {
-            let live = &service.live;
-            let all = live.history.iter().chain(&live.rollout);
-            all.map(move |rollout| (name.clone(), RolloutView::of(rollout)))
-        });
-        Ok(rollouts.collect())
     }
 
     /// Asks every service what follows from what it sees.

@@ -215,7 +215,7 @@ impl Control {
                 service.gating.failed("rehearsal", rehearsed.words);
             }
         }
-        service.token = super::decide::persist(&self.jobs, &mut self.tokens, service);
+        service.token = super::saving::persist(&self.jobs, &mut self.tokens, service);
     }
 }
 

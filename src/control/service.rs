@@ -12,6 +12,7 @@ use super::judging::{Seen, run};
 use super::live::{Live, millis};
 use super::notify::send::Sender;
 use super::rehearsal::Rehearsing;
+use super::store::Revision;
 use super::view::time;
 use crate::clock;
 use crate::config;
@@ -94,6 +95,8 @@ pub(super) struct Service {
     pub(super) stored: u64,
     /// The number of the last rollback that was decided; later ones have higher numbers.
     pub(super) last_intent: u64,
+    /// The revision that the state came from when it was last read.
+    pub(super) base: Revision,
     /// The state still has to be written.
     pub(super) unsaved: bool,
     /// How long the judge's state has not been written.
@@ -140,6 +143,7 @@ impl Service {
             stored: 0,
             // Whatever an earlier process intended was honoured when the state was read.
             last_intent: millis(clock::unix()),
+            base: Revision::NONE,
             unsaved: false,
             unsaved_for: Duration::ZERO,
         }

@@ -10,15 +10,19 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::command::{Handle, Refusal, Reloaded};
 use super::errand::Errands;
-use super::live::{Live, record};
+use super::history::{self, Question};
+use super::live::Live;
 use super::publish::Publisher;
+use super::saved::{self, Found};
+use super::saving::{differs, persist};
 use super::service::{Cause, Service};
-use super::store::{Back, Intent, Store, Unusable, boot_id};
-use super::{Control, Inbox, reload, views, writer};
+use super::store::{Entry, Store, Unusable};
+use super::writer::{self, Job, Stored, Writer};
+use super::{Control, Inbox, reload, views};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::measure;
-use crate::rollout::{End, Event, State};
+use crate::rollout::Event;
 use crate::split::issued::Issuer;
 use crate::split::sticky::Source;
 use crate::split::{Salt, Weight};
@@ -33,8 +37,8 @@ pub struct Setup {
     pub config: Config,
     /// Where it was read from; none where there is no file to read again.
     pub config_path: Option<PathBuf>,
-    /// The open state directory.
-    pub store: Store,
+    /// Where states are kept.
+    pub store: Arc<dyn Store>,
     /// Where tables are published.
     pub cell: Cell,
     /// A port of the proxy: rehearsals go through it.
@@ -58,61 +62,62 @@ const EVENTS: usize = 1024;
 /// # Errors
 /// When the state on disk cannot be read, or the file contradicts it.
 pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()>), Unusable> {
+    let store = Arc::clone(&setup.store);
+    let (control, inbox, handle, stop, work) = prepare(setup, boot_id())?;
+    let Work { jobs, stored, questions } = work;
+    let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    let failed = |error| Unusable::new(format!("cannot make a thread: {error}"));
+    // They end when control does, for they then get no more to do.
+    let writer = Writer::new(Arc::clone(&store));
+    thread("serin-store").spawn(move || writer.run(jobs, &stored)).map_err(failed)?;
+    thread("serin-history").spawn(move || history::run(&*store, questions)).map_err(failed)?;
+    Ok((control, inbox, handle, stop))
+}
+
+/// What is done on threads of their own.
+pub(super) struct Work {
+    pub(super) jobs: mpsc::Receiver<Job>,
+    pub(super) stored: mpsc::Sender<Stored>,
+    pub(super) questions: mpsc::Receiver<Question>,
+}
+
+pub(super) type Prepared = (Control, Inbox, Handle, oneshot::Sender<()>, Work);
+
+/// Makes control without the threads that write and read for it.
+pub(super) fn prepare(setup: Setup, boot: String) -> Result<Prepared, Unusable> {
     let Setup { config, config_path, store, cell, listener, drain, metrics, service_thread } =
         setup;
-    let boot = boot_id();
-    let (mut known, mut last_intents) = (BTreeMap::new(), BTreeMap::new());
-    for (name, (mut live, intents)) in store.load()? {
-        for (number, intent) in intents {
-            honour(&mut live, intent);
-            last_intents.insert(name.clone(), number);
-        }
-        known.insert(name, live);
-    }
-    let lives = reload::merge_all(&known, &config, &boot, || Salt(rand::random()))
-        .map_err(|problems| Unusable::new(problems.join("\n")))?;
-    let mut services = BTreeMap::new();
-    for (name, live) in lives {
-        let file = config.services[&name].clone();
-        let issuer = issuer(&file, &store).map_err(Unusable::new)?;
-        let mut service = Service::new(file, issuer, live, &service_thread);
-        // A clock that was set back must not make new intents look older than the old ones.
-        let last = last_intents.get(&name).copied().unwrap_or_default();
-        service.last_intent = service.last_intent.max(last);
-        services.insert(name, service);
-    }
-
+    // Whoever changes something from now on is heard.
+    let others = store.watch();
+    let mut services = restored(&store.load()?, &config, &*store, &boot, &service_thread)?;
     let (commands, command_inbox) = mpsc::channel(COMMANDS);
     let (resolved, resolved_inbox) = mpsc::channel(EVENTS);
     let (stored, stored_inbox) = mpsc::channel(EVENTS);
     let (stop, stop_inbox) = oneshot::channel();
     let changed = Arc::new(Notify::new());
     let (jobs, job_inbox) = writer::queue();
-    let writer_store = store.clone();
-    // It ends when control does, for it then gets no more jobs.
-    std::thread::Builder::new()
-        .name("serin-store".into())
-        .spawn(move || writer::run(&writer_store, job_inbox, &stored))
-        .map_err(|error| Unusable::new(format!("cannot make a thread: {error}")))?;
     let folder = config_path.as_deref().and_then(Path::parent).map(Path::to_owned);
     let (errands, news) = Errands::new(service_thread.clone(), folder.unwrap_or_default());
+    let (questions, question_inbox) = history::queue();
     let registry = Registry::new(service_thread, Arc::clone(&changed), resolved);
+    let mut publisher = Publisher::new(cell, registry);
+    publisher.publish_all(&mut services);
     let mut control = Control {
         config: Arc::new(config),
         config_path,
         services,
-        publisher: Publisher::new(cell, registry),
+        publisher,
         store,
         jobs,
         errands,
         listener,
+        questions,
         drain,
         report: views::Report::new(metrics),
         boot,
         last_tick: clock::now(),
         tokens: 0,
     };
-    control.publisher.publish_all(&mut control.services);
     control.resume();
     let inbox = Inbox {
         commands: command_inbox,
@@ -120,9 +125,61 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
         resolved: resolved_inbox,
         stored: stored_inbox,
         news,
+        others,
         stop: stop_inbox,
     };
-    Ok((control, inbox, Handle { commands }, stop))
+    let work = Work { jobs: job_inbox, stored, questions: question_inbox };
+    Ok((control, inbox, Handle { commands }, stop, work))
+}
+
+/// Which boot of the machine this is; after another one an intent may have been lost.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// The services of `config`, each as the store has it.
+fn restored(
+    entries: &BTreeMap<String, Entry>,
+    config: &Config,
+    store: &dyn Store,
+    boot: &str,
+    service_thread: &Runtime,
+) -> Result<BTreeMap<String, Service>, Unusable> {
+    let mut found = BTreeMap::new();
+    for (name, entry) in entries {
+        found.insert(name.clone(), saved::read(entry)?);
+    }
+    let lives = found.iter().filter_map(|(name, found)| Some((name.clone(), found.live.clone()?)));
+    let lives = reload::merge_all(&lives.collect(), config, boot, || Salt(rand::random()))
+        .map_err(|problems| Unusable::new(problems.join("\n")))?;
+    let mut services = BTreeMap::new();
+    for (name, live) in lives {
+        let file = config.services[&name].clone();
+        let issuer = issuer(&file, store).map_err(Unusable::new)?;
+        let service =
+            restore(Service::new(file, issuer, live, service_thread), found.remove(&name));
+        services.insert(name, service);
+    }
+    Ok(services)
+}
+
+/// Gives `service`, whose state is merged with the file, what else was found of it.
+fn restore(mut service: Service, found: Option<Found>) -> Service {
+    let Some(found) = found else {
+        service.unsaved = true;
+        return service;
+    };
+    for intent in found.orphans {
+        saved::honour(&mut service.live, intent);
+    }
+    service.base = found.base;
+    // A clock that was set back must not make new intents look older than the old ones.
+    service.last_intent = service.last_intent.max(found.last_intent);
+    service.unsaved =
+        found.changed || found.live.is_none_or(|stored| differs(&service.live, &stored));
+    service
 }
 
 impl Control {
@@ -130,24 +187,28 @@ impl Control {
     fn resume(&mut self) {
         let names: Vec<String> = self.services.keys().cloned().collect();
         for name in names {
-            let Some(service) = self.services.get_mut(&name) else { continue };
-            let rebooted = service.live.boot != self.boot;
-            service.live.boot.clone_from(&self.boot);
-            if service.live.state().is_running() {
-                let (event, words) = if rebooted {
-                    (Event::Rebooted, "the machine came back; the gates have to pass again")
-                } else {
-                    (Event::Restarted, "the process came back; the step begins anew")
-                };
-                self.decide(&name, event, Cause::own("restart", words));
-                continue;
-            }
-            service.token = super::decide::persist(&self.jobs, &mut self.tokens, service);
-            if rebooted && !service.live.weight.is_zero() {
-                // Its way back may have been lost with the machine.
-                let words = "the machine came back; a share set by hand begins at 0%";
-                self.change_share(&name, Weight::ZERO, "weight", &Cause::own("restart", words));
-            }
+            self.resume_one(&name);
+        }
+    }
+
+    fn resume_one(&mut self, name: &str) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        let rebooted = service.live.boot != self.boot;
+        service.live.boot.clone_from(&self.boot);
+        if service.live.state().is_running() {
+            let (event, words) = if rebooted {
+                (Event::Rebooted, "the machine came back; the gates have to pass again")
+            } else {
+                (Event::Restarted, "the process came back; the step begins anew")
+            };
+            self.decide(name, event, Cause::own("restart", words));
+        } else if rebooted && !service.live.weight.is_zero() {
+            // Its way back may have been lost with the machine.
+            let words = "the machine came back; a share set by hand begins at 0%";
+            self.change_share(name, Weight::ZERO, "weight", &Cause::own("restart", words));
+        } else if std::mem::take(&mut service.unsaved) {
+            // What the disk has already is left alone: there may be thousands of services.
+            service.token = persist(&self.jobs, &mut self.tokens, service);
         }
     }
 
@@ -170,14 +231,22 @@ impl Control {
 
     fn reload_from(&mut self, path: &Path) -> Result<Reloaded, Refusal> {
         let config = Config::load(path).map_err(|errors| Refusal::Invalid(errors.to_string()))?;
-        let known: BTreeMap<String, Live> =
+        let mut known: BTreeMap<String, Live> =
             self.services.iter().map(|(name, s)| (name.clone(), s.live.clone())).collect();
+        let (mut found, mut issuers) = (BTreeMap::new(), BTreeMap::new());
+        for (name, file) in &config.services {
+            if !known.contains_key(name) {
+                // It may have been here before.
+                let entry = self.store.get(name).map_err(|e| Refusal::Failed(e.to_string()))?;
+                let was = saved::read(&entry).map_err(|e| Refusal::Conflict(e.to_string()))?;
+                known.extend(was.live.clone().map(|live| (name.clone(), live)));
+                found.insert(name.clone(), was);
+            }
+            let issuer = issuer(file, &*self.store).map_err(Refusal::Invalid)?;
+            issuers.insert(name.clone(), issuer);
+        }
         let lives = reload::merge_all(&known, &config, &self.boot, || Salt(rand::random()))
             .map_err(|problems| Refusal::Conflict(problems.join("\n")))?;
-        let mut issuers = BTreeMap::new();
-        for (name, file) in &config.services {
-            issuers.insert(name.clone(), issuer(file, &self.store).map_err(Refusal::Invalid)?);
-        }
         // From here on nothing can fail.
         let mut notes = reload::needs_restart(&self.config, &config);
         notes.extend(config.warnings.iter().map(ToString::to_string));
@@ -191,6 +260,7 @@ impl Control {
                     let moved = live.targets(&canary, &file)
                         != service.live.targets(&canary, &service.config);
                     service.notices.retarget(&file.rollout.notify);
+                    service.unsaved |= differs(&live, &service.live);
                     (service.live, service.config, service.issuer) = (live, file, issuer);
                     if moved {
                         service.observe_anew();
@@ -198,53 +268,24 @@ impl Control {
                 }
                 None => {
                     let new = Service::new(file, issuer, live, &self.errands.service_thread);
-                    self.services.insert(name, new);
+                    let service = restore(new, found.get(&name).cloned());
+                    self.services.insert(name, service);
                 }
             }
         }
         self.config = Arc::new(config);
         self.publisher.publish_all(&mut self.services);
-        for service in self.services.values_mut() {
-            service.token = super::decide::persist(&self.jobs, &mut self.tokens, service);
+        found.keys().for_each(|name| self.resume_one(name));
+        for service in self.services.values_mut().filter(|service| service.unsaved) {
+            service.unsaved = false;
+            service.token = persist(&self.jobs, &mut self.tokens, service);
         }
         Ok(Reloaded { generation: self.publisher.generation, notes })
     }
 }
 
-/// Completes a way back that was decided before the process ended.
-fn honour(live: &mut Live, intent: Intent) {
-    let Intent { back, decision } = intent;
-    match back {
-        Back::Share => {
-            live.weight = live.weight.min(decision.weight);
-            live.watch = None;
-            record(&mut live.by_hand, decision);
-        }
-        Back::Rollout { id, started_ms, end, rejected } => {
-            let Some(known) = &mut live.rollout else { return };
-            let undone = end == End::Undone && known.state == State::Ended(End::Promoted);
-            let is_it = known.id == id && known.started_ms == started_ms;
-            if !is_it || !(undone || known.state.is_running()) {
-                return;
-            }
-            known.state = State::Ended(end);
-            known.ended_ms = Some(decision.at_ms);
-            record(&mut known.decisions, decision);
-            live.weight = Weight::ZERO;
-            if undone {
-                live.swap();
-                live.previous = None;
-                live.retire_at_ms = None;
-            }
-            if rejected {
-                live.reject(&id);
-            }
-        }
-    }
-}
-
 /// Who signs the cookies of `service`.
-fn issuer(service: &config::Service, store: &Store) -> Result<Option<Issuer>, String> {
+fn issuer(service: &config::Service, store: &dyn Store) -> Result<Option<Issuer>, String> {
     let Some(issue) = &service.issue else { return Ok(None) };
     if !service.sticky.contains(&Source::Issue) {
         return Ok(None);

@@ -1,8 +1,12 @@
-//! Writes states to disk on a thread of its own, one after another, and says when they are there.
+//! Writes states to the store on a thread of its own, one after another, and says when they are
+//! there. It keeps the revision of each state, so that a write by anybody else is noticed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::store::{Durability, Store};
+use super::store::{Durability, Key, PutError, Revision, Store};
 
 /// How many states may wait for the disk.
 const QUEUE: usize = 256;
@@ -11,10 +15,14 @@ const QUEUE: usize = 256;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) service: String,
-    pub(super) json: Vec<u8>,
+    pub(super) state: Vec<u8>,
     pub(super) durability: Durability,
-    /// The last intent whose rollback this state knows of.
+    /// The last intent that this state knows of.
     pub(super) knows_intent: u64,
+    /// Ended rollouts that the state no longer holds: they are kept before it is.
+    pub(super) archive: Vec<(Key, Vec<u8>)>,
+    /// The revision that the state came from when it was last read.
+    pub(super) base: Revision,
     /// Comes back with the answer.
     pub(super) token: u64,
 }
@@ -24,25 +32,64 @@ pub(super) struct Job {
 pub(super) struct Stored {
     pub(super) service: String,
     pub(super) token: u64,
-    pub(super) result: std::io::Result<()>,
+    pub(super) base: Revision,
+    /// These ended rollouts are kept, whatever became of the state.
+    pub(super) archived: Vec<Key>,
+    pub(super) result: Result<(), PutError>,
 }
 
-/// Writes what `jobs` bring until they end.
-pub(super) fn run(store: &Store, mut jobs: mpsc::Receiver<Job>, stored: &mpsc::Sender<Stored>) {
-    while let Some(job) = jobs.blocking_recv() {
-        let result = write(store, &job);
-        let Job { service, token, .. } = job;
-        if stored.blocking_send(Stored { service, token, result }).is_err() {
-            return;
+/// Writes states.
+#[derive(Debug)]
+pub(super) struct Writer {
+    store: Arc<dyn Store>,
+    /// By service: what its state was last read from, and the last that was written since.
+    revisions: HashMap<String, (Revision, Revision)>,
+}
+
+impl Writer {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, revisions: HashMap::new() }
+    }
+
+    /// Writes what `jobs` bring until they end.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>, stored: &mpsc::Sender<Stored>) {
+        while let Some(job) = jobs.blocking_recv() {
+            if stored.blocking_send(self.write(job)).is_err() {
+                return;
+            }
         }
     }
-}
 
-fn write(store: &Store, job: &Job) -> std::io::Result<()> {
-    store.save(&job.service, &job.json, job.durability)?;
-    match job.durability {
-        Durability::Disk => store.clear_intents(&job.service, job.knows_intent),
-        Durability::Process => Ok(()),
+    /// Writes one state, and before it what it no longer holds.
+    pub(super) fn write(&mut self, job: Job) -> Stored {
+        let mut archived = Vec::new();
+        let result = self.keep(&job, &mut archived).and_then(|()| self.put(&job));
+        let Job { service, token, base, .. } = job;
+        Stored { service, token, base, archived, result }
+    }
+
+    fn keep(&self, job: &Job, archived: &mut Vec<Key>) -> Result<(), PutError> {
+        for (key, rollout) in &job.archive {
+            self.store.archive(&job.service, key, rollout)?;
+            archived.push(key.clone());
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, job: &Job) -> Result<(), PutError> {
+        let expected = match self.revisions.get(&job.service) {
+            Some((base, last)) if *base == job.base => *last,
+            _ => job.base,
+        };
+        let next = self.store.put(&job.service, expected, &job.state, job.durability)?;
+        self.revisions.insert(job.service.clone(), (job.base, next));
+        if job.durability == Durability::Disk
+            && let Err(error) = self.store.clear_intents(&job.service, job.knows_intent)
+        {
+            // The state says that it knows of them, so they do no harm.
+            tracing::warn!(service = job.service, %error, "cannot remove intents; trying again with the next write");
+        }
+        Ok(())
     }
 }
 

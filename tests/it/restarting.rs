@@ -84,6 +84,7 @@ async fn an_intent_completes_a_rollback_that_the_state_does_not_know_of() {
     let state = dir.path().join("state/services/shop.json");
     let in_step = fs::read(&state).unwrap();
     let started = serde_json::from_slice::<serde_json::Value>(&in_step).unwrap();
+    let number = started["knows_intent"].as_u64().unwrap() + 1;
     let started = started["rollout"]["started_ms"].as_u64().unwrap();
     serin.kill();
     let intent = format!(
@@ -91,15 +92,13 @@ async fn an_intent_completes_a_rollback_that_the_state_does_not_know_of() {
         "rejected":true}}}},"decision":{{"at_ms":1,"decision":"rolled_back",
         "weight":"0%","reason":"err","words":"w","actor":"serin"}}}}"#
     );
-    fs::write(dir.path().join("state/intents/shop.7.json"), intent).unwrap();
+    let path = dir.path().join(format!("state/intents/shop.{number}.json"));
+    fs::write(&path, intent).unwrap();
 
     let serin = Serin::start(dir.path());
     assert_eq!(serin.shop()["state"], "rolled_back");
     assert_eq!(serin.shop()["weight"]["wanted"], "0%");
-    eventually("the intent is cleared", || async {
-        !dir.path().join("state/intents/shop.7.json").exists()
-    })
-    .await;
+    eventually("the intent is cleared", || async { !path.exists() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,7 +92,8 @@ async fn a_server_that_says_nothing_is_left_in_time() {
 #[tokio::test]
 async fn a_closed_port_is_named() {
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let url = Url { tls: false, host: "127.0.0.1".into(), port: address.port(), target: "/".into() };
+    let url =
+        Url { tls: false, host: "127.0.0.1".into(), port: address.port(), target: "/".into() };
     let error = send(&request(&url), LIMIT).await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot connect to {address}: connection refused"));
     assert_eq!(get(address, "x", "/").await, Err(error));

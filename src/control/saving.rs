@@ -1,0 +1,263 @@
+//! When a state is written, and what follows once it is there, or cannot be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::decide::decision;
+use super::errand::Phase;
+use super::live::{Decision, Live, Rollout, millis};
+use super::saved::{self, Back, Intent};
+use super::service::{Cause, Service};
+use super::store::{Change, Durability, Entry, PutError, Revision, Store};
+use super::writer::{Job, Stored};
+use super::{Control, SAVE_EVERY, reload};
+use crate::clock;
+use crate::rollout::{Event, State};
+use crate::split::Weight;
+
+/// How long the end of the process waits for people to be told.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the end of the process waits for the disk.
+const LAST_WRITES: Duration = Duration::from_secs(3);
+
+impl Control {
+    /// A state is on disk, or is not.
+    pub(super) fn stored(&mut self, stored: Stored) {
+        let Some(service) = self.services.get_mut(&stored.service) else { return };
+        service.live.ended.retain(|rollout| !stored.archived.contains(&rollout.key()));
+        if stored.base != service.base {
+            // It was written from a state that has been replaced.
+            return;
+        }
+        match stored.result {
+            Ok(()) => {}
+            Err(PutError::Conflict(entry)) => return self.replaced(&stored.service, &entry),
+            Err(PutError::Io(error)) => {
+                tracing::error!(service = stored.service, %error, "cannot write the state; trying again");
+                service.unsaved = true;
+                return;
+            }
+        }
+        service.stored = service.stored.max(stored.token);
+        let waits = matches!(service.live.state(), State::Running { moving: Some(_), .. });
+        if waits && stored.token == service.token {
+            self.written(&stored.service);
+        }
+    }
+
+    /// Somebody else changed a state.
+    pub(super) fn changed_by_others(&mut self, change: &Change) {
+        if self.services.contains_key(&change.service) {
+            self.replaced(&change.service, &change.entry);
+        }
+    }
+
+    /// Goes on from `entry`, which somebody else put in place of what this process wrote.
+    fn replaced(&mut self, name: &str, entry: &Entry) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        if entry.state.is_none() {
+            tracing::error!(
+                service = name,
+                place = entry.place,
+                "the state was removed while serin runs; it is written anew"
+            );
+            service.base = Revision::NONE;
+            service.token = persist(&self.jobs, &mut self.tokens, service);
+            return;
+        }
+        match take_over(service, entry) {
+            Ok(()) => tracing::error!(
+                service = name,
+                place = entry.place,
+                "the state was changed while serin runs; going on from what it says now"
+            ),
+            Err(why) => {
+                tracing::error!(
+                    service = name,
+                    why,
+                    "the state was changed while serin runs and cannot be used; nothing moves forward until it is mended"
+                );
+                service.unsaved = true;
+                return;
+            }
+        }
+        service.live.boot.clone_from(&self.boot);
+        if service.live.state().is_running() {
+            let words = "the state was changed by others; the step begins anew";
+            self.decide(name, Event::Restarted, Cause::own("restart", words));
+        } else {
+            self.publisher.publish(service);
+            service.token = persist(&self.jobs, &mut self.tokens, service);
+        }
+    }
+
+    /// Writes again what could not be written, and now and then what the judge has seen.
+    pub(super) fn save_what_is_due(&mut self, dt: Duration) {
+        for service in self.services.values_mut() {
+            let judging = service.live.watch.is_some() || service.live.state().is_running();
+            if !judging && !service.unsaved {
+                continue;
+            }
+            service.unsaved_for += dt;
+            if service.unsaved_for < SAVE_EVERY {
+                continue;
+            }
+            if service.unsaved && self.jobs.capacity() == 0 {
+                // As soon as there is room.
+                continue;
+            }
+            service.unsaved_for = Duration::ZERO;
+            if std::mem::take(&mut service.unsaved) {
+                service.token = persist(&self.jobs, &mut self.tokens, service);
+            } else {
+                // A lost one costs two seconds of evidence, so it need not be flushed.
+                save(&self.jobs, service, Durability::Process, 0);
+            }
+        }
+    }
+
+    /// Writes every judge's state before the process ends, behind what is still being written.
+    pub(super) async fn save_all(&mut self, stored: &mut mpsc::Receiver<Stored>) {
+        let mut waiting = BTreeMap::new();
+        for (name, service) in &mut self.services {
+            let judging = service.live.watch.is_some() || service.live.state().is_running();
+            if judging || service.unsaved {
+                service.token = persist(&self.jobs, &mut self.tokens, service);
+            }
+            if service.token > service.stored {
+                waiting.insert(name.clone(), service.token);
+            }
+        }
+        let written = async {
+            while !waiting.is_empty()
+                && let Some(Stored { service, token, .. }) = stored.recv().await
+            {
+                waiting.retain(|name, wanted| *name != service || *wanted > token);
+            }
+        };
+        if tokio::time::timeout(LAST_WRITES, written).await.is_err() {
+            tracing::warn!("the disk is slow: the last seconds of evidence may be lost");
+        }
+        let mut telling = tokio::task::JoinSet::new();
+        for service in std::mem::take(&mut self.services).into_values() {
+            telling.spawn(service.notices.flush(LAST_WORDS));
+        }
+        telling.join_all().await;
+    }
+
+    /// Lets previous pools go whose time has come.
+    pub(super) fn retire(&mut self) {
+        let now = millis(clock::unix());
+        let due = |live: &Live| live.retire_at_ms.is_some_and(|at| now >= at);
+        let due: Vec<String> = self
+            .services
+            .iter()
+            .filter(|(_, service)| due(&service.live) && service.live.frozen(now).is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            let Some(service) = self.services.get_mut(&name) else { continue };
+            service.live.retire_at_ms = None;
+            let Some(previous) = service.live.previous.take() else { continue };
+            let words = format!("pool {previous} is no longer kept for undo");
+            tracing::info!(service = name, words, "retired");
+            let decision = decision("retired", Weight::FULL, &Cause::own("retire", words));
+            service.live.call(Phase::Retire, &previous, &decision);
+            service.token = persist(&self.jobs, &mut self.tokens, service);
+            self.announce(&name, &decision);
+        }
+    }
+}
+
+/// Puts the state in `entry` in place of that of `service`.
+fn take_over(service: &mut Service, entry: &Entry) -> Result<(), String> {
+    let found = saved::read(entry).map_err(|unusable| unusable.to_string())?;
+    let live = found.live.ok_or("there is no state")?;
+    let mut live = reload::merge(&live, &service.config)?;
+    // What ended here stays in the history, whatever the others know of.
+    live.ended.append(&mut service.live.ended);
+    if let Some(rollout) = service.live.rollout.take()
+        && !rollout.state.is_running()
+        && live.rollout.as_ref().is_none_or(|other| other.key() != rollout.key())
+    {
+        live.ended.push(Rollout { judge: None, ..rollout });
+    }
+    service.last_intent = service.last_intent.max(found.last_intent);
+    service.base = entry.revision;
+    service.verdict = None;
+    service.moving_for = Cause::default();
+    service.live = live;
+    Ok(())
+}
+
+/// Sends the state to the disk and returns the token that the answer brings.
+pub(super) fn persist(jobs: &mpsc::Sender<Job>, tokens: &mut u64, service: &mut Service) -> u64 {
+    *tokens += 1;
+    if !save(jobs, service, Durability::Disk, *tokens) {
+        service.unsaved = true;
+        // The queue is full now, which will not take long.
+        service.unsaved_for = SAVE_EVERY;
+    }
+    *tokens
+}
+
+fn save(
+    jobs: &mpsc::Sender<Job>,
+    service: &mut Service,
+    durability: Durability,
+    token: u64,
+) -> bool {
+    service.live.knows_intent = service.last_intent;
+    match job(service, durability, token) {
+        Ok(job) => jobs.try_send(job).is_ok(),
+        Err(error) => {
+            tracing::error!(service = service.config.name, %error, "cannot write the state");
+            false
+        }
+    }
+}
+
+fn job(service: &Service, durability: Durability, token: u64) -> serde_json::Result<Job> {
+    let name = &service.config.name;
+    let ended = service.live.ended.iter();
+    let archive = ended.map(|rollout| Ok((rollout.key(), saved::to_archive(name, rollout)?)));
+    Ok(Job {
+        service: name.clone(),
+        state: serde_json::to_vec(&service.live)?,
+        durability,
+        knows_intent: service.last_intent,
+        archive: archive.collect::<serde_json::Result<_>>()?,
+        base: service.base,
+        token,
+    })
+}
+
+/// Whether `live` says something else than `stored`, but for the boot that wrote it.
+pub(super) fn differs(live: &Live, stored: &Live) -> bool {
+    let as_written = |live: &Live| {
+        serde_json::to_vec(&Live { boot: String::new(), ..live.clone() }).unwrap_or_default()
+    };
+    as_written(live) != as_written(stored)
+}
+
+/// Writes down a way back before it is taken.
+pub(super) fn intend(
+    store: &Arc<dyn Store>,
+    service: &mut Service,
+    back: Back,
+    decision: Decision,
+) {
+    let name = &service.config.name;
+    service.last_intent += 1;
+    // Without it a kill -9 in the next milliseconds would bring the canary back; that is no reason
+    // to leave it up now.
+    let written = serde_json::to_vec(&Intent { back, decision })
+        .map_err(Into::into)
+        .and_then(|intent| store.intend(name, service.last_intent, &intent));
+    if let Err(error) = written {
+        tracing::error!(service = name, %error, "cannot write the intent");
+    }
+}
