@@ -46,13 +46,16 @@ pub(super) async fn ask(url: &Url, question: Value, until: Instant) -> Result<Pa
             return Err(Failed::new(format!("{host} answered {}: {said}", answer.status)));
         }
         if answer.status != 202 {
-            return Ok(Passed { words: format!("{host} answered {}", answer.status), output: None });
+            return Ok(Passed {
+                words: format!("{host} answered {}", answer.status),
+                output: None,
+            });
         }
         let wait = answer.retry_after().unwrap_or(WAIT).clamp(WAIT_MIN, WAIT_MAX);
         if clock::now() + wait >= until {
             let waited = span_words(until.saturating_duration_since(began));
             return Err(Failed::new(format!(
-                "{host} has not decided within {waited} (asked {attempt} times, answered 202 at last: {said})"
+                "{host} has not decided within {waited} (attempt {attempt} was answered 202: {said})"
             )));
         }
         sleep(wait).await;

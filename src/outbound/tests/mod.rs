@@ -92,7 +92,8 @@ async fn a_server_that_says_nothing_is_left_in_time() {
 #[tokio::test]
 async fn a_closed_port_is_named() {
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let url = Url { tls: false, host: "127.0.0.1".into(), port: address.port(), target: "/".into() };
+    let url =
+        Url { tls: false, host: "127.0.0.1".into(), port: address.port(), target: "/".into() };
     let error = send(&request(&url), LIMIT).await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot connect to {address}: connection refused"));
     assert_eq!(get(address, "x", "/").await, Err(error));
@@ -169,10 +170,13 @@ fn a_span_is_as_exact_as_people_need_it() {
     let table = [
         (0, "0 ms"),
         (340, "340 ms"),
+        (999, "999 ms"),
         (1_000, "1 s"),
         (1_540, "1.5 s"),
-        (9_999, "9.9 s"),
-        (10_900, "10 s"),
+        (2_999, "3 s"),
+        (9_949, "9.9 s"),
+        (9_999, "10 s"),
+        (10_900, "11 s"),
         (90_000, "90 s"),
     ];
     for (ms, want) in table {
