@@ -85,17 +85,18 @@ async fn arguments_are_given_as_they_are() {
 
 #[tokio::test]
 async fn a_program_beside_the_file_is_found_from_anywhere() {
-    use std::os::unix::fs::PermissionsExt;
+    // Written by a program: while this process holds a file open for writing, a program that another
+    // test starts may hold it, too, and then it cannot be run.
     let folder = folder();
-    let script = folder.path().join("smoke.sh");
-    std::fs::write(&script, "#!/bin/sh\necho here\n").unwrap();
+    let write = async |script: &str| drop(sh(script, folder.path(), LONG).await.unwrap());
+    write("printf '#!/bin/sh\\necho here\\n' > smoke.sh").await;
     let runs =
         || async { run(&["./smoke.sh".to_owned()], &[], folder.path(), clock::now() + LONG).await };
     let failed = runs().await.unwrap_err();
     assert!(failed.words.contains("make it executable"), "{failed:?}");
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write("chmod +x smoke.sh").await;
     assert_eq!(runs().await.unwrap().output.as_deref(), Some("here"));
-    std::fs::write(&script, "#!/no/such/shell\n").unwrap();
+    write("printf '#!/no/such/shell\\n' > smoke.sh").await;
     let failed = runs().await.unwrap_err();
     assert!(failed.words.contains("what its first line names is not there"), "{failed:?}");
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::config::{NotifyFormat, Url};
 use crate::control::live::Decision;
-use crate::outbound::sink::{Reply, Sink, reply};
+use crate::outbound::sink::{Reply, Seen, Sink, reply};
 
 fn event(number: u64) -> Event {
     let decision = Decision {
@@ -203,9 +203,8 @@ async fn a_reload_keeps_who_stays_and_lets_go_of_the_rest() {
     sender.retarget(&[notify(stays.url("/")), notify(comes.url("/"))]);
     assert_eq!(sender.targets[0].task.id(), kept);
     sender.tell(event(2));
-    let words = |seen: Vec<crate::outbound::sink::Seen>| {
-        seen.iter().map(|seen| seen.json()["words"].clone()).collect::<Vec<_>>()
-    };
+    let words =
+        |seen: Vec<Seen>| seen.iter().map(|seen| seen.json()["words"].clone()).collect::<Vec<_>>();
     assert_eq!(words(stays.after(2).await), ["event 1", "event 2"]);
     assert_eq!(words(comes.after(1).await), ["event 2"]);
     assert_eq!(words(goes.after(1).await), ["event 1"], "what waited for it is not lost");
