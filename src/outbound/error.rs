@@ -98,11 +98,12 @@ impl StdError for Error {}
 
 /// A span of time in words: `340 ms`, `1.5 s`, `90 s`.
 pub fn span_words(span: Duration) -> String {
-    let ms = span.as_millis();
-    match (ms / 1000, ms % 1000 / 100) {
-        (0, _) => format!("{ms} ms"),
-        (seconds @ 1..10, tenths @ 1..) => format!("{seconds}.{tenths} s"),
-        (seconds, _) => format!("{seconds} s"),
+    let ms = (span.as_micros() + 500) / 1_000;
+    let tenths = (ms + 50) / 100;
+    match tenths {
+        _ if ms < 1_000 => format!("{ms} ms"),
+        ..100 if !tenths.is_multiple_of(10) => format!("{}.{} s", tenths / 10, tenths % 10),
+        _ => format!("{} s", (ms + 500) / 1_000),
     }
 }
 

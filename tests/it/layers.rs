@@ -30,12 +30,24 @@ const MAY_NAME: &[(&str, &[&str], Kind)] = &[
 ];
 /// Files that decide and touch nothing, in modules that otherwise do.
 const PURE_FILES: &[&str] = &[
+    "src/control/gates/expect.rs",
+    "src/control/gates/output.rs",
+    "src/control/gates/sample.rs",
+    "src/control/gates/text.rs",
     "src/control/live.rs",
+    "src/control/notify/alertmanager.rs",
+    "src/control/notify/backoff.rs",
+    "src/control/notify/event.rs",
+    "src/control/notify/json.rs",
+    "src/control/notify/pagerduty.rs",
+    "src/control/notify/slack.rs",
+    "src/control/notify/teams.rs",
     "src/control/reload.rs",
     "src/control/report.rs",
     "src/measure/histogram.rs",
     "src/measure/outcome.rs",
     "src/measure/routes.rs",
+    "src/outbound/retry.rs",
     "src/table/matching.rs",
     "src/upstream/pick.rs",
 ];

@@ -55,7 +55,7 @@ pub(super) async fn ask(url: &Url, question: Value, until: Instant) -> Result<Pa
         if clock::now() + wait >= until {
             let waited = span_words(until.saturating_duration_since(began));
             return Err(Failed::new(format!(
-                "{host} has not decided within {waited} (asked {attempt} times, answered 202 at last: {said})"
+                "{host} has not decided within {waited} (attempt {attempt} was answered 202: {said})"
             )));
         }
         sleep(wait).await;

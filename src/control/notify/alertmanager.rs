@@ -28,6 +28,10 @@ const HOLDS: [&str; 4] = ["held", "alarm", "frozen", "hook_failed"];
 const HOLD_FIRES: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a bad end fires.
 const END_FIRES: Duration = Duration::from_secs(60 * 60);
+/// How much earlier than now an alert is ended: Alertmanager takes an end that is in its future for
+/// one that is still to come, and keeps the later of two of these, so its clock may be behind by this
+/// much.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// The alerts of `event`; `None` where there are none.
 pub(super) fn notice(event: &Event) -> Option<Value> {
@@ -49,8 +53,10 @@ pub(super) fn notice(event: &Event) -> Option<Value> {
     }
     if event.moves_on() {
         // An alert ends when one with the same labels says so.
-        alerts
-            .extend(HOLDS.map(|kind| json!({ "labels": labels(event, kind), "endsAt": event.at })));
+        let ended = time(millis(event.at().saturating_sub(CLOCKS_DIFFER)));
+        alerts.extend(HOLDS.map(
+            |kind| json!({ "labels": labels(event, kind), "startsAt": ended, "endsAt": ended }),
+        ));
     }
     (!alerts.is_empty()).then(|| alerts.into())
 }

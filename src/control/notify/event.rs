@@ -85,9 +85,8 @@ impl Severity {
     /// of the release, or of the service, is left.
     pub(super) fn of(kind: &str) -> Self {
         match kind {
-            // Both pools are bad, or the canary is and there is no way back.
-            "alarm" | "frozen" => Self::Critical,
-            "rolled_back" | "undone" => Self::Critical,
+            // An alarm: both pools are bad. Frozen: the canary is, and there is no way back.
+            "alarm" | "frozen" | "rolled_back" | "undone" => Self::Critical,
             "gate_failed" | "held" | "hook_failed" => Self::Warning,
             _ => Self::Info,
         }
@@ -173,7 +172,7 @@ impl Event {
             "promoted" => "is promoted".to_owned(),
             "rolled_back" => "was rolled back".to_owned(),
             "undone" => "was taken back after its promotion".to_owned(),
-            "alarm" => format!("needs you at {weight}"),
+            "alarm" => format!("raised an alarm at {weight}"),
             "frozen" => format!("is frozen at {weight}"),
             "hook_failed" => "had a hook that failed".to_owned(),
             "retired" => "is alone: the previous pool is retired".to_owned(),

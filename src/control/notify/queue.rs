@@ -61,11 +61,6 @@ impl<T> Queue<T> {
         self.changed.notify_one();
     }
 
-    /// Whether nothing is added any more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.state().closed
-    }
-
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.state().waiting.len()
