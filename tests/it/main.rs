@@ -4,9 +4,11 @@
 
 mod commands;
 mod layers;
+mod measuring;
 mod peers;
 mod proxying;
 mod refusing;
+mod rehearsing;
 mod releasing;
 mod restarting;
 mod splitting;

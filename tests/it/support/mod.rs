@@ -3,6 +3,7 @@
 mod client;
 mod process;
 mod proxy;
+mod stack;
 mod upstream;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub(crate) use client::{Answer, Client, get, raw};
 pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};
+pub(crate) use stack::{Measured, Stack, slot};
 pub(crate) use upstream::{Behaviour, Upstream};
 
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
