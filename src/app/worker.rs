@@ -13,7 +13,6 @@ use rand::rngs::SmallRng;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
-use crate::clock;
 use crate::config::{Config, Listener};
 use crate::measure::Writer;
 use crate::net::{self, Bound, Census, Drain, Port};
@@ -26,9 +25,6 @@ use crate::wire::{self, Client};
 
 /// How often idle upstream connections are aged; one is closed after two rounds unused.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-
-/// How often requests in flight are looked through for those that take too long.
-const OVERDUE_EVERY: Duration = Duration::from_millis(50);
 
 /// A worker that does not run yet.
 #[derive(Debug)]
@@ -120,13 +116,7 @@ impl Worker {
                 idle.sweep();
             }
         });
-        let measured = Rc::clone(&shared);
-        let watching = tokio::task::spawn_local(async move {
-            loop {
-                tokio::time::sleep(OVERDUE_EVERY).await;
-                measured.writer.overdue(clock::now());
-            }
-        });
+        let watching = tokio::task::spawn_local(proxy::watch(shared));
         let _ = draining.wait_for(|draining| *draining).await;
         drain.begin();
         for port in accepting {

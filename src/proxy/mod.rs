@@ -34,6 +34,7 @@ use crate::wire;
 use crate::wire::client::Idle;
 
 pub use exchange::Exchange;
+pub use observe::watch;
 
 /// What the requests of one worker share. Nothing in it is shared with another worker.
 #[derive(Debug)]

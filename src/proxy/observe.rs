@@ -2,11 +2,24 @@
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tower::{Layer, Service};
 
 use super::dispatch::Routed;
 use super::{Exchange, Worker};
+use crate::clock;
+
+/// How often requests in flight are looked through: well within a slice of the judge.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Counts, for ever, the requests of `worker` that take too long while they are in flight.
+pub async fn watch(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        worker.writer.overdue(clock::now());
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct ObserveLayer {

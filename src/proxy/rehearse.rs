@@ -28,7 +28,7 @@ pub(super) enum Part {
 
 /// Takes the fields of a rehearsal out of `head`, and finds the one whose token they carry.
 pub(super) fn find(table: &Table, head: &mut Head) -> Option<Goal> {
-    let known = head.field(Field::X_SERIN_REHEARSAL.name()).and_then(|token| {
+    let known = head.values(&Field::X_SERIN_REHEARSAL).next().and_then(|token| {
         // The time this takes tells nothing of how much of a guess was right.
         let is_of = |rehearsal: &&Rehearsal| {
             let known = rehearsal.token.as_bytes();
@@ -38,7 +38,7 @@ pub(super) fn find(table: &Table, head: &mut Head) -> Option<Goal> {
         let known = table.rehearsals.iter().find(is_of)?;
         (known.service < table.services.len()).then_some(known)
     });
-    let asks_for_stable = head.field(Field::X_SERIN_REHEARSAL_SIDE.name()) == Some(STABLE);
+    let asks_for_stable = head.values(&Field::X_SERIN_REHEARSAL_SIDE).next() == Some(STABLE);
     head.remove(Field::X_SERIN_REHEARSAL.name());
     head.remove(Field::X_SERIN_REHEARSAL_SIDE.name());
 

@@ -5,9 +5,11 @@
 mod commands;
 mod gating;
 mod layers;
+mod measuring;
 mod peers;
 mod proxying;
 mod refusing;
+mod rehearsing;
 mod releasing;
 mod restarting;
 mod splitting;

@@ -4,6 +4,7 @@ mod client;
 mod process;
 mod proxy;
 mod sink;
+mod stack;
 mod upstream;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,6 +14,7 @@ pub(crate) use client::{Answer, Client, get, raw};
 pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};
 pub(crate) use sink::Sink;
+pub(crate) use stack::{Measured, Stack, slot};
 pub(crate) use upstream::{Behaviour, Upstream};
 
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
