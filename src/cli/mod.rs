@@ -17,6 +17,7 @@ mod history;
 mod out;
 mod place;
 mod progress;
+mod rehearse;
 mod status;
 mod table;
 mod wait;

@@ -4,6 +4,7 @@
 
 mod commands;
 mod layers;
+mod operating;
 mod peers;
 mod proxying;
 mod refusing;
