@@ -9,7 +9,7 @@ use super::args::{EndpointArgs, Verb, Why, Wish};
 use super::client::{Client, typed};
 use super::exit::{DONE, Failure};
 use super::out::Out;
-use super::{deploy, history, rehearse, status, words};
+use super::{deploy, explain, history, rehearse, status, words};
 use crate::admin::api::{Decision, Reloaded, RolloutView, ServiceView, segment};
 
 /// Between two pages of `status --watch`.
@@ -56,12 +56,7 @@ pub(super) async fn ask(client: &Client, out: &Out, verb: Verb) -> Result<u8, Fa
         Verb::Drain(args) => endpoint(client, out, "drain", &args).await?,
         Verb::Enable(args) => endpoint(client, out, "enable", &args).await?,
         Verb::History { service } => past(client, out, &service).await?,
-        Verb::Explain { id } => {
-            let value = client.get(&format!("/v1/rollouts/{}", segment(&id))).await?;
-            let rollout: RolloutView = typed(&value)?;
-            let service = value.get("service").and_then(Value::as_str).unwrap_or(words::NONE);
-            out.either(&value, || history::explain(service, &rollout));
-        }
+        Verb::Explain { id } => explain::explain(client, out, &id).await?,
         Verb::Reload => {
             let value = client.post("/v1/config/reload", &json!({})).await?;
             let Reloaded { generation, notes } = typed(&value)?;

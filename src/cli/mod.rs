@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod deploy;
 mod exit;
+mod explain;
 #[cfg(test)]
 mod fixture;
 mod history;

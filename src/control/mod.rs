@@ -37,6 +37,7 @@ use service::Service;
 use store::Store;
 use writer::{Job, Stored};
 
+pub use crate::judge::Evidence;
 pub use command::{Action, Asker, Deploy, DeployStep, Handle, Refusal, Reloaded};
 pub use live::Decision;
 pub use start::{Setup, start};
