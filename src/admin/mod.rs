@@ -14,6 +14,7 @@ mod redact;
 mod routes;
 mod serve;
 mod services;
+mod until;
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -34,8 +35,8 @@ pub mod api {
     pub use super::problem::CONTENT_TYPE as PROBLEM_TYPE;
     pub use super::routes::segment;
     pub use crate::control::{
-        Decision, Deploy, EndpointView, LatencyView, PoolView, Reloaded, RolloutView, ServiceView,
-        ShareView,
+        Decision, Deploy, EndpointView, Evidence, FreezeView, GateReport, LatencyView, PoolView,
+        Rehearsed, Reloaded, RolloutView, ServiceView, ShareView,
     };
 }
 

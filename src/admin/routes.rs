@@ -10,21 +10,11 @@ use axum::routing::{any, get, post, put};
 
 use super::guard::{Door, Guard, guard, tidy};
 use super::problem::Problem;
-use super::services::{Verb, act, drain, enable};
+use super::services::{Verb, act, act_on_all, drain, enable};
 use super::{Admin, config, probes, services};
 
 /// Addresses that are set aside.
-const NOT_YET: [&str; 9] = [
-    "/",
-    "/v1/openapi.json",
-    "/v1/events",
-    "/v1/explain",
-    "/v1/freeze",
-    "/v1/thaw",
-    "/v1/services/{service}/rehearse",
-    "/v1/services/{service}/freeze",
-    "/v1/services/{service}/thaw",
-];
+const NOT_YET: [&str; 4] = ["/", "/v1/openapi.json", "/v1/events", "/v1/explain"];
 
 /// The whole API.
 pub(super) fn api(admin: Arc<Admin>, door: Door) -> Router {
@@ -43,6 +33,11 @@ pub(super) fn api(admin: Arc<Admin>, door: Door) -> Router {
     for verb in Verb::ALL {
         let path = format!("/v1/services/{{service}}/{}", verb.name());
         let handler = move |admin, service, headers, body| act(verb, admin, service, headers, body);
+        router = router.route(&path, post(handler));
+    }
+    for verb in Verb::OF_ALL {
+        let path = format!("/v1/{}", verb.name());
+        let handler = move |admin, headers, body| act_on_all(verb, admin, headers, body);
         router = router.route(&path, post(handler));
     }
     for path in NOT_YET {

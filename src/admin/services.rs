@@ -1,6 +1,7 @@
 //! Services and their rollouts: what they are now, and what an operator wants of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -14,6 +15,8 @@ use super::Admin;
 use super::input::{asker, object, read, shaped};
 use super::problem::Problem;
 use super::routes::segment;
+use super::until::until_ms;
+use crate::clock;
 use crate::config::Target;
 use crate::control::{Action, RolloutView, ServiceView};
 
@@ -29,11 +32,25 @@ pub(super) enum Verb {
     Abort,
     Undo,
     Retry,
+    Rehearse,
+    Freeze,
+    Thaw,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Promote, Self::Pause, Self::Resume, Self::Abort, Self::Undo, Self::Retry];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Promote,
+        Self::Pause,
+        Self::Resume,
+        Self::Abort,
+        Self::Undo,
+        Self::Retry,
+        Self::Rehearse,
+        Self::Freeze,
+        Self::Thaw,
+    ];
+    /// Those that may be asked of every service at once.
+    pub(super) const OF_ALL: [Self; 2] = [Self::Freeze, Self::Thaw];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -43,12 +60,24 @@ impl Verb {
             Self::Abort => "abort",
             Self::Undo => "undo",
             Self::Retry => "retry",
+            Self::Rehearse => "rehearse",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
         }
     }
 
-    fn action(self, full: Option<bool>) -> Result<Action, Problem> {
+    /// What `full` and `until` make of it, at `now` since the epoch.
+    fn action(
+        self,
+        full: Option<bool>,
+        until: Option<&str>,
+        now: Duration,
+    ) -> Result<Action, Problem> {
         if full.is_some() && self != Self::Promote {
             return Err(Problem::invalid("`full` belongs to promote"));
+        }
+        if until.is_some() && self != Self::Freeze {
+            return Err(Problem::invalid("`until` belongs to freeze"));
         }
         Ok(match self {
             Self::Promote => Action::Promote { full: full.unwrap_or_default() },
@@ -57,6 +86,11 @@ impl Verb {
             Self::Abort => Action::Abort,
             Self::Undo => Action::Undo,
             Self::Retry => Action::Retry,
+            Self::Rehearse => Action::Rehearse,
+            Self::Freeze => {
+                Action::Freeze { until_ms: until.map(|text| until_ms(text, now)).transpose()? }
+            }
+            Self::Thaw => Action::Thaw,
         })
     }
 }
@@ -97,6 +131,13 @@ pub(super) async fn weight(
 struct VerbBody {
     why: Option<String>,
     full: Option<bool>,
+    until: Option<String>,
+}
+
+impl VerbBody {
+    fn action(&self, verb: Verb) -> Result<Action, Problem> {
+        verb.action(self.full, self.until.as_deref(), clock::unix())
+    }
 }
 
 /// `POST /v1/services/{service}/promote` and the like.
@@ -107,14 +148,32 @@ pub(super) async fn act(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let VerbBody { why, full } = shaped(object(&read(&headers, body).await?)?)?;
-    let action = verb.action(full)?;
-    let mut asker = asker(&headers, why)?;
+    let asked: VerbBody = shaped(object(&read(&headers, body).await?)?)?;
+    let action = asked.action(verb)?;
+    let mut asker = asker(&headers, asked.why)?;
     if verb == Verb::Abort {
         // Whoever wants out must not be told to look again first.
         asker.if_generation = None;
     }
     seen(&*admin.ask(admin.handle.act(&service, action, asker)).await?)
+}
+
+/// `POST /v1/freeze` and `POST /v1/thaw`: of every service.
+pub(super) async fn act_on_all(
+    verb: Verb,
+    State(admin): Shared,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let asked: VerbBody = shaped(object(&read(&headers, body).await?)?)?;
+    let action = asked.action(verb)?;
+    let asker = asker(&headers, asked.why)?;
+    if asker.if_generation.is_some() {
+        let detail = "`If-Match` takes the generation of one service; ask each of them for that";
+        return Err(Problem::bad_request(detail));
+    }
+    admin.ask(admin.handle.act_on_all(action, asker)).await?;
+    json(StatusCode::OK, &admin.ask(admin.handle.services()).await?)
 }
 
 /// `POST /v1/services/{service}/rollouts`.
@@ -228,13 +287,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_promote_can_be_full() {
+    fn only_promote_can_be_full_and_only_freeze_has_an_end() {
+        let now = Duration::from_secs(1_000);
         for verb in Verb::ALL {
-            let full = verb.action(Some(true));
+            let full = verb.action(Some(true), None, now);
             assert_eq!(full.is_ok(), verb == Verb::Promote, "{verb:?}");
-            assert!(verb.action(None).is_ok(), "{verb:?}");
+            let until = verb.action(None, Some("10s"), now);
+            assert_eq!(until.is_ok(), verb == Verb::Freeze, "{verb:?}");
+            assert!(verb.action(None, None, now).is_ok(), "{verb:?}");
         }
-        let promote = Verb::Promote.action(Some(true));
+        let promote = Verb::Promote.action(Some(true), None, now);
         assert!(matches!(promote, Ok(Action::Promote { full: true })));
+        let freeze = Verb::Freeze.action(None, Some("10s"), now);
+        assert!(matches!(freeze, Ok(Action::Freeze { until_ms: Some(1_010_000) })));
+        assert!(Verb::Freeze.action(None, Some("soon"), now).is_err());
     }
 }

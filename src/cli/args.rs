@@ -114,6 +114,32 @@ pub(super) enum Verb {
     Undo(Wish),
     /// Allow a release again that was rolled back
     Retry(Wish),
+    /// Try the way back now: with a failure of serin's own making, and no user on it
+    #[command(
+        after_help = "Exit codes: 0 the way back works, 12 it does not, 11 no result in time."
+    )]
+    Rehearse(Wish),
+    /// Let no release go forward; requests are served, and a bad verdict still rolls back
+    #[command(after_help = "\
+Examples:
+  serin freeze --until 2h --why 'incident 7'
+  serin freeze shop --until 2026-12-27T08:00:00Z --why holidays")]
+    Freeze {
+        /// The service; every one where none is given
+        service: Option<String>,
+        /// Until this moment (RFC 3339), or for this time; until `thaw` where it is not given
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let releases go forward again
+    Thaw {
+        /// The service; every one where none is given
+        service: Option<String>,
+        #[command(flatten)]
+        why: Why,
+    },
     /// List the releases of a service, oldest first
     History {
         /// The service

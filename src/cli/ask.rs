@@ -9,7 +9,7 @@ use super::args::{EndpointArgs, Verb, Why, Wish};
 use super::client::{Client, typed};
 use super::exit::{DONE, Failure};
 use super::out::Out;
-use super::{deploy, history, status, words};
+use super::{deploy, explain, history, rehearse, status, words};
 use crate::admin::api::{Decision, Reloaded, RolloutView, ServiceView, segment};
 
 /// Between two pages of `status --watch`.
@@ -42,15 +42,21 @@ pub(super) async fn ask(client: &Client, out: &Out, verb: Verb) -> Result<u8, Fa
         Verb::Abort(wish) => wished(client, out, "abort", &wish).await?,
         Verb::Undo(wish) => wished(client, out, "undo", &wish).await?,
         Verb::Retry(wish) => wished(client, out, "retry", &wish).await?,
+        Verb::Rehearse(wish) => return rehearse::rehearse(client, out, &wish).await,
+        Verb::Freeze { service, until, why } => {
+            let mut body = self::why(&why);
+            if let Some(until) = until {
+                body["until"] = until.into();
+            }
+            of_one_or_all(client, out, "freeze", service.as_deref(), &body).await?;
+        }
+        Verb::Thaw { service, why } => {
+            of_one_or_all(client, out, "thaw", service.as_deref(), &self::why(&why)).await?;
+        }
         Verb::Drain(args) => endpoint(client, out, "drain", &args).await?,
         Verb::Enable(args) => endpoint(client, out, "enable", &args).await?,
         Verb::History { service } => past(client, out, &service).await?,
-        Verb::Explain { id } => {
-            let value = client.get(&format!("/v1/rollouts/{}", segment(&id))).await?;
-            let rollout: RolloutView = typed(&value)?;
-            let service = value.get("service").and_then(Value::as_str).unwrap_or(words::NONE);
-            out.either(&value, || history::explain(service, &rollout));
-        }
+        Verb::Explain { id } => explain::explain(client, out, &id).await?,
         Verb::Reload => {
             let value = client.post("/v1/config/reload", &json!({})).await?;
             let Reloaded { generation, notes } = typed(&value)?;
@@ -87,6 +93,26 @@ async fn act(
 ) -> Result<(), Failure> {
     let path = format!("/v1/services/{}/{verb}", segment(service));
     done(out, &client.post(&path, body).await?)
+}
+
+/// Asks one service for `verb`, or every one.
+async fn of_one_or_all(
+    client: &Client,
+    out: &Out,
+    verb: &str,
+    service: Option<&str>,
+    body: &Value,
+) -> Result<(), Failure> {
+    let Some(service) = service else {
+        let value = client.post(&format!("/v1/{verb}"), body).await?;
+        let views: Vec<ServiceView> = typed(&value)?;
+        out.either(&value, || views.iter().map(words::freeze).collect::<Vec<_>>().join("\n"));
+        return Ok(());
+    };
+    let value = client.post(&format!("/v1/services/{}/{verb}", segment(service)), body).await?;
+    let view: ServiceView = typed(&value)?;
+    out.either(&value, || words::freeze(&view));
+    Ok(())
 }
 
 async fn endpoint(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::admin::api::{RolloutView, ServiceView};
+use crate::admin::api::{GateReport, Rehearsed, RolloutView, ServiceView};
 
 fn endpoint(target: &str, health: &str) -> Value {
     json!({ "target": target, "address": target, "health": health, "drained": false, "in_flight": 0 })
@@ -45,6 +45,31 @@ pub(super) fn rollout(state: &str, step: Option<u64>) -> RolloutView {
         "decisions": [first, decision(5, "step", "1%", "the canary is healthy", "serin"), last],
     }))
     .unwrap()
+}
+
+/// What two gates found.
+pub(super) fn gates() -> Vec<GateReport> {
+    let value = json!([
+        {
+            "name": "checkout", "against": "canary", "passed": true,
+            "words": "200 from 2 endpoints", "took_ms": 35,
+        },
+        {
+            "name": "schema", "against": "stable", "passed": false, "words": "exit status 1",
+            "took_ms": 1200, "output": "checking 14 tables\nusers.email: column is missing\n",
+        },
+    ]);
+    serde_json::from_value(value).unwrap()
+}
+
+/// A rehearsal that ended well, or did not.
+pub(super) fn rehearsal(armed: bool) -> Option<Rehearsed> {
+    Some(Rehearsed {
+        at_ms: 1_767_225_604_000,
+        armed,
+        words: if armed { "rollback armed, 3 ms" } else { "stable gave no answer" }.into(),
+        back_ms: armed.then_some(3.0),
+    })
 }
 
 /// A service at step 2 of 2.

@@ -1,4 +1,4 @@
-//! `serin history` and `serin explain`: what was decided, by whom and on what grounds.
+//! `serin history`: the releases of a service, and what was done to its share by hand.
 
 use super::table::{Align, table};
 use super::words::{self, NONE};
@@ -46,25 +46,6 @@ fn row(rollout: &RolloutView) -> Vec<String> {
     ]
 }
 
-/// The story of one rollout.
-pub(super) fn explain(service: &str, rollout: &RolloutView) -> String {
-    let RolloutView { id, version, pool, .. } = rollout;
-    let strategy = words::word(&rollout.strategy);
-    let state = words::state(&rollout.state, Some(rollout));
-    let mut text = format!(
-        "{service}: release {id} (version {version}, {strategy}, to pool {pool}): {state}\n"
-    );
-    let failed = rollout.canary_errors;
-    text.push_str(&format!("  canary: {} requests, {failed} failed\n", rollout.canary_requests));
-    if let Some(lasted) = words::lasted(rollout) {
-        let what = if rollout.ended.is_some() { "it took" } else { "the last decision came after" };
-        text.push_str(&format!("  time: {what} {}\n", words::whole(lasted)));
-    }
-    text.push('\n');
-    rollout.decisions.iter().for_each(|decision| text.push_str(&told(decision)));
-    text
-}
-
 /// A decision in words.
 fn told(decision: &Decision) -> String {
     let (when, weight) = (words::moment(decision.at_ms), decision.weight.to_string());
@@ -103,23 +84,5 @@ BEGAN                 ID  VERSION  POOL   STATE         TIME  REQUESTS  FAILED  
         assert_eq!(history("shop", &[], &[]), "shop: no release yet\n");
         let text = history("shop", &[], &rollouts[0].decisions[..1]);
         assert!(text.contains("Share set by hand:\n2026-01-01 00:00:00Z  deploy"), "{text}");
-    }
-
-    #[test]
-    fn the_story_of_a_release() {
-        let want = "\
-shop: release 42 (version 42, canary, to pool green): step 2 of 2
-  canary: 412 requests, 1 failed
-  time: the last decision came after 1m15s
-
-2026-01-01 00:00:00Z  deploy         0%  version 42
-    by anna: ticket 12
-2026-01-01 00:00:05Z  step           1%  the canary is healthy
-    by serin
-2026-01-01 00:01:15Z  step           5%  1% passed
-    by serin
-    evidence 0.4 of 4.6; in this step the canary failed 1 of 100, stable 3 of 9900
-";
-        assert_eq!(explain("shop", &fixture::rollout("step", Some(2))), want);
     }
 }

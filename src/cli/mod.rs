@@ -11,12 +11,14 @@ mod check;
 mod client;
 mod deploy;
 mod exit;
+mod explain;
 #[cfg(test)]
 mod fixture;
 mod history;
 mod out;
 mod place;
 mod progress;
+mod rehearse;
 mod status;
 mod table;
 mod wait;

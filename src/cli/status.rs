@@ -2,7 +2,7 @@
 
 use super::table::{Align, table};
 use super::words::{self, NONE};
-use crate::admin::api::{EndpointView, PoolView, ServiceView};
+use crate::admin::api::{EndpointView, GateReport, PoolView, RolloutView, ServiceView};
 
 const COLUMNS: [(&str, Align); 9] = [
     ("POOL", Align::Left),
@@ -34,6 +34,12 @@ pub(super) fn one(view: &ServiceView) -> String {
     if !view.reason.is_empty() {
         line("reason", &words::one_line(&view.reason));
     }
+    if let Some(frozen) = &view.frozen {
+        line("frozen", &words::frozen_by(frozen));
+    }
+    if let Some(held) = held(view) {
+        line("held", &held);
+    }
     line("weight", &weight(view));
     if let Some(verdict) = &view.verdict {
         let evidence = &verdict.evidence;
@@ -45,6 +51,14 @@ pub(super) fn one(view: &ServiceView) -> String {
         if verdict.alarm {
             line("ALARM", "look now: serin cannot decide this by itself");
         }
+    }
+    for gate in gates(view) {
+        line("gate", &words::gate(gate));
+    }
+    // The one of this release, or the last that anybody asked for.
+    let of_release = running(view).and_then(|rollout| rollout.rehearsal.as_ref());
+    if let Some(rehearsal) = of_release.or(view.rehearsal.as_ref()) {
+        line("rehearsal", &words::rehearsal(rehearsal));
     }
     if let Some(previous) = &view.previous {
         line("previous", &format!("{previous}; `serin undo {}` goes back to it", view.name));
@@ -61,6 +75,32 @@ pub(super) fn one(view: &ServiceView) -> String {
         text.push_str(&trouble(pool));
     }
     text
+}
+
+/// The rollout that has not ended.
+fn running(view: &ServiceView) -> Option<&RolloutView> {
+    view.rollout.as_ref().filter(|rollout| rollout.ended.is_none())
+}
+
+/// Who holds the rollout, since when and why.
+fn held(view: &ServiceView) -> Option<String> {
+    let rollout = running(view).filter(|rollout| rollout.state == "paused")?;
+    let paused = rollout.decisions.iter().rev().find(|decision| decision.decision == "paused")?;
+    let since = words::moment(paused.at_ms);
+    Some(format!(
+        "by {}, since {since}; `serin resume {}` lets it go on",
+        words::by(paused),
+        view.name
+    ))
+}
+
+/// What the gates of the release found: while it runs, and after they kept it from running.
+fn gates(view: &ServiceView) -> &[GateReport] {
+    let shown = view
+        .rollout
+        .as_ref()
+        .filter(|rollout| rollout.ended.is_none() || rollout.state == "gate_failed");
+    shown.map_or(&[], |rollout| &rollout.gates)
 }
 
 fn weight(view: &ServiceView) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::admin::api::{Decision, RolloutView, ServiceView};
+use crate::admin::api::{Decision, FreezeView, GateReport, Rehearsed, RolloutView, ServiceView};
 use crate::config::units;
 
 /// What stands where nothing is known.
@@ -69,6 +69,54 @@ pub(super) fn service(view: &ServiceView) -> String {
     format!("{}: {state}, {} to the canary{because}", view.name, view.weight.wanted)
 }
 
+/// Whether a service may release, in one line.
+pub(super) fn freeze(view: &ServiceView) -> String {
+    match &view.frozen {
+        Some(frozen) => format!("{}: frozen {}", view.name, frozen_by(frozen)),
+        None => format!("{}: not frozen; releases may go forward", view.name),
+    }
+}
+
+/// Until when, by whom and why nothing goes forward.
+pub(super) fn frozen_by(frozen: &FreezeView) -> String {
+    let until = match &frozen.until {
+        Some(until) => format!("until {}", rfc3339(until)),
+        None => "until `serin thaw`".to_owned(),
+    };
+    let why = frozen.why.as_deref().map(|why| format!(": {}", one_line(why))).unwrap_or_default();
+    format!("{until} by {}{why}", frozen.actor)
+}
+
+/// What a gate found, in one line.
+pub(super) fn gate(gate: &GateReport) -> String {
+    let GateReport { name, took_ms, words, .. } = gate;
+    let found = if gate.passed { "passed" } else { "FAILED" };
+    let took = duration(Duration::from_millis(*took_ms));
+    format!("{found} {name} on {} in {took}: {}", gate.against.name(), one_line(words))
+}
+
+/// How a rehearsal went, and when.
+pub(super) fn rehearsal(rehearsal: &Rehearsed) -> String {
+    let armed = if rehearsal.armed { "" } else { "NOT ARMED: " };
+    format!("{armed}{} ({})", one_line(&rehearsal.words), moment(rehearsal.at_ms))
+}
+
+/// A time: to the millisecond below ten seconds, else to the second.
+pub(super) fn duration(duration: Duration) -> String {
+    if duration < Duration::from_secs(10) {
+        units::duration_text(duration)
+    } else {
+        whole(duration)
+    }
+}
+
+/// A moment as the API writes it, to the second.
+pub(super) fn rfc3339(text: &str) -> String {
+    let known = text.parse::<Timestamp>().ok();
+    let ms = known.and_then(|known| u64::try_from(known.as_millisecond()).ok());
+    ms.map_or_else(|| one_line(text), moment)
+}
+
 /// Who took a decision, and the reason that they gave.
 pub(super) fn by(decision: &Decision) -> String {
     match &decision.why {
@@ -93,6 +141,23 @@ mod tests {
         assert_eq!(state("paused", Some(&rollout("paused", Some(1)))), "paused, step 1 of 2");
         assert_eq!(state("rolled_back", Some(&rollout("rolled_back", None))), "rolled back");
         assert_eq!(state("idle", None), "idle");
+    }
+
+    #[test]
+    fn a_freeze_says_until_when_by_whom_and_why() {
+        let mut view = crate::cli::fixture::service();
+        assert_eq!(freeze(&view), "shop: not frozen; releases may go forward");
+        let frozen = FreezeView {
+            since: "2026-01-01T00:00:00Z".into(),
+            until: None,
+            actor: "anna".into(),
+            why: None,
+        };
+        view.frozen = Some(frozen.clone());
+        assert_eq!(freeze(&view), "shop: frozen until `serin thaw` by anna");
+        let until = Some("2026-01-02T08:00:00.123Z".into());
+        view.frozen = Some(FreezeView { until, why: Some("incident\n7".into()), ..frozen });
+        assert_eq!(freeze(&view), "shop: frozen until 2026-01-02 08:00:00Z by anna: incident 7");
     }
 
     #[test]

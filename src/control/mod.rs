@@ -49,6 +49,7 @@ use publish::{Cohort, Publisher};
 use service::Service;
 use writer::{Job, Stored};
 
+pub use crate::judge::Evidence;
 pub use command::{Action, Asker, Deploy, DeployStep, Handle, Refusal, Reloaded};
 pub use gates::GateReport;
 pub use live::Decision;

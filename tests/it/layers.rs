@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// name no I/O and no clock either.
 #[rustfmt::skip]
 const MAY_NAME: &[(&str, &[&str], Kind)] = &[
-    ("admin",     &["config", "control", "table", "telemetry"],               Kind::Shell),
+    ("admin",     &["clock", "config", "control", "table", "telemetry"],      Kind::Shell),
     ("app",       &["admin", "cli", "clock", "config", "control", "judge", "measure", "net", "proxy", "table",
                     "telemetry", "wire"],                                     Kind::Shell),
     ("cli",       &["admin", "config"],                                       Kind::Shell),

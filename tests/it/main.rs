@@ -6,6 +6,7 @@ mod commands;
 mod gating;
 mod layers;
 mod measuring;
+mod operating;
 mod peers;
 mod proxying;
 mod refusing;

@@ -44,3 +44,45 @@ fn services_are_parted_by_an_empty_line() {
     let text = all(&[fixture::service(), fixture::service()]);
     assert_eq!(text.matches("\n\nshop: ").count(), 1, "{text}");
 }
+
+#[test]
+fn who_holds_what_and_why_is_told() {
+    let mut view = fixture::service();
+    view.state = "paused".into();
+    view.frozen = serde_json::from_value(serde_json::json!({
+        "since": "2026-01-01T00:00:00Z", "until": null, "actor": "bo", "why": "incident 7",
+    }))
+    .unwrap();
+    let rollout = view.rollout.as_mut().unwrap();
+    rollout.state = "paused".into();
+    let mut paused = rollout.decisions[0].clone();
+    paused.decision = "paused".into();
+    rollout.decisions.push(paused);
+    let text = one(&view);
+    let held = "  held      by anna: ticket 12, since 2026-01-01 00:00:00Z; `serin resume shop` lets it go on\n";
+    assert!(text.contains(held), "{text}");
+    assert!(text.contains("  frozen    until `serin thaw` by bo: incident 7\n"), "{text}");
+}
+
+#[test]
+fn gates_and_the_rehearsal_of_a_release_are_shown_while_they_matter() {
+    let mut view = fixture::service();
+    let rollout = view.rollout.as_mut().unwrap();
+    rollout.gates = fixture::gates();
+    rollout.rehearsal = fixture::rehearsal(true);
+    view.rehearsal = fixture::rehearsal(false);
+    let text = one(&view);
+    for line in [
+        "  gate      passed checkout on canary in 35ms: 200 from 2 endpoints\n",
+        "  gate      FAILED schema on stable in 1s200ms: exit status 1\n",
+        "  rehearsal rollback armed, 3 ms (2026-01-01 00:00:04Z)\n",
+    ] {
+        assert!(text.contains(line), "{line} is missing from\n{text}");
+    }
+    let rollout = view.rollout.as_mut().unwrap();
+    rollout.ended = Some("2026-01-01T00:10:00Z".into());
+    rollout.state = "rolled_back".into();
+    let text = one(&view);
+    assert!(!text.contains("  gate "), "{text}");
+    assert!(text.contains("  rehearsal NOT ARMED: stable gave no answer"), "{text}");
+}

@@ -135,7 +135,7 @@ fn all_ended() -> Vec<Value> {
     vec![
         ended("SerinReleaseHeld", "held", "warning"),
         ended("SerinReleaseAlarm", "alarm", "critical"),
-        ended("SerinReleaseFrozen", "frozen", "warning"),
+        ended("SerinReleaseFrozen", "frozen", "critical"),
         ended("SerinReleaseHookFailed", "hook_failed", "warning"),
     ]
 }

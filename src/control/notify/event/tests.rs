@@ -77,7 +77,7 @@ fn what_happened_by_itself_is_more_severe_than_what_a_person_did() {
         ("promoted", Info, Info),
         ("something_new", Info, Info),
         ("held", Warning, Warning),
-        ("frozen", Warning, Warning),
+        ("frozen", Critical, Critical),
         ("hook_failed", Warning, Warning),
         ("gate_failed", Warning, Info),
         ("rolled_back", Critical, Info),
