@@ -95,7 +95,7 @@ impl fmt::Display for Errors {
 impl std::error::Error for Errors {}
 
 /// A problem or a warning whose place is still a span of the text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Found {
     at: Range<usize>,
     message: String,
@@ -106,6 +106,11 @@ impl Found {
     /// Something at `at`.
     pub(super) fn at(at: &Range<usize>, message: impl Into<String>) -> Self {
         Self { at: at.clone(), message: message.into(), hint: None }
+    }
+
+    /// Where it stands among others, and what it says.
+    pub(super) fn order(&self) -> (usize, &str) {
+        (self.at.start, &self.message)
     }
 
     /// Says what to do about it.

@@ -10,6 +10,7 @@ mod file;
 pub mod keys;
 mod release;
 pub mod units;
+mod url;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

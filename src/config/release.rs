@@ -1,13 +1,15 @@
 //! What stands around a release: gates before it, hooks along it, notices about it, and what is
 //! watched beside requests.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::split::Role;
 
-/// An address of something that serin asks on its own account.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// An address of something that serin asks on its own account. `Debug` hides its path, which is
+/// the secret of many webhooks; `Display` writes it whole.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Url {
     /// Whether it is `https`.
     pub tls: bool,
@@ -45,8 +47,8 @@ pub enum Check {
     Query(Box<Query>),
 }
 
-/// A request and what its answer must look like.
-#[derive(Clone, Debug, PartialEq)]
+/// A request and what its answer must look like. `Debug` hides the values of its headers.
+#[derive(Clone, PartialEq)]
 pub struct Smoke {
     /// The method.
     pub method: String,
@@ -158,8 +160,8 @@ impl Default for Hooks {
     }
 }
 
-/// Somebody who is told.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Somebody who is told. `Debug` hides the key.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Notify {
     /// Where.
     pub webhook: Url,
@@ -219,4 +221,26 @@ pub enum Pid {
     Number(u32),
     /// By the file that holds its number.
     File(PathBuf),
+}
+
+impl fmt::Debug for Smoke {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Smoke")
+            .field("method", &self.method)
+            .field("target", &self.target)
+            .field("headers", &headers)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .field("expect", &self.expect)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify")
+            .field("webhook", &self.webhook)
+            .field("format", &self.format)
+            .finish()
+    }
 }

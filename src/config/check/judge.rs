@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
+use super::queries::queries;
 use crate::config::error::{Found, quote};
 use crate::config::file::{Table, Value};
 use crate::config::{Judge, keys};
-use crate::judge::{Attention, Mode, Settings};
+use crate::judge::{Attention, Mode, Objectives, Settings};
+use crate::split::Weight;
 
 /// What rounding may add to a sum that is 1 on paper.
 const ROUNDING: f64 = 1e-9;
+/// The most routes that are tested on their own.
+const ROUTES_MOST: u64 = 8;
 /// What the weights of `latency` sum to by default.
 const LATENCY_ATTENTION: f64 = 0.4;
 
-/// The judge of `service`.
-pub(super) fn judge(service: &Table<'_>) -> Judge {
+/// The judge of `service`, whose canary has the share `by_hand` while no rollout runs.
+pub(super) fn judge(service: &Table<'_>, by_hand: Weight) -> Judge {
     let mut settings = Settings::default();
     let Some(table) = service.table("judge", &keys::JUDGE) else { return Judge::default() };
     mode(&table, &mut settings);
@@ -32,11 +36,55 @@ pub(super) fn judge(service: &Table<'_>) -> Judge {
         table.context.warn(Found::at(&value.at, message).hint(hint));
         settings.max_harm = Some(harm);
     }
+    attribution(&table, &mut settings);
     Judge {
         settings,
-        watch: table.read("watch", Value::boolean).unwrap_or(true),
-        ..Judge::default()
+        watch: watch(&table, by_hand),
+        objectives: table
+            .table("slo", &keys::SLO)
+            .map_or_else(Objectives::default, |slo| objectives(&slo)),
+        record: table.read("record", Value::path),
+        queries: queries(&table),
     }
+}
+
+/// Whether a share set by hand is judged.
+fn watch(table: &Table<'_>, by_hand: Weight) -> bool {
+    let Some(value) = table.get("watch") else { return true };
+    let watch = value.boolean().unwrap_or(true);
+    // A share above 0% is warned of where it stands.
+    if !watch && by_hand.is_zero() {
+        let message = "nobody will watch a share that is set by hand: `watch` is false";
+        let hint = "a bad canary keeps it until you act";
+        table.context.warn(Found::at(&value.at, message).hint(hint));
+    }
+    watch
+}
+
+/// What the service promises.
+fn objectives(slo: &Table<'_>) -> Objectives {
+    let p99 = slo.read("p99", |value| value.duration(false));
+    Objectives {
+        error_rate: slo.read("error_rate", |value| value.share("above 0%", |n| n > 0.0)),
+        p99_ms: p99.map(|p99| p99.as_secs_f64() * 1e3),
+    }
+}
+
+/// Whom errors and resources are put down to.
+fn attribution(table: &Table<'_>, settings: &mut Settings) {
+    if let Some(cap) = table.read("key_cap", |value| value.integer(1..=u64::from(u32::MAX))) {
+        settings.key_cap = cap;
+    }
+    let routes = table.read("max_routes", |value| value.integer(0..=ROUTES_MOST));
+    if let Some(routes) = routes.and_then(|routes| usize::try_from(routes).ok()) {
+        settings.max_routes = routes;
+    }
+    let margin = &mut settings.resource_margin;
+    number(table, "resource_margin", margin, NOT_NEGATIVE, |n| n >= 0.0);
+    let block_s = &mut settings.resource_block_s;
+    number(table, "resource_block_s", block_s, "at least 10", |n| n >= 10.0);
+    let bets = &mut settings.resource_grid;
+    grid(table, "resource_grid", bets, "between 0 and 1", |n| n > 0.0 && n < 1.0);
 }
 
 fn mode(table: &Table<'_>, settings: &mut Settings) {

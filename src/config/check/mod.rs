@@ -1,10 +1,15 @@
 //! From the shape on disk to a [`Config`]: every value is checked on its own, then against the others.
 
 mod admin;
+mod gates;
+mod hooks;
 mod hosts;
 mod judge;
 mod listener;
 mod pool;
+mod program;
+mod queries;
+mod resources;
 mod rollout;
 mod service;
 mod users;

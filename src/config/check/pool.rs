@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use super::resources;
 use crate::config::error::{Found, quote};
-use crate::config::file::{Table, Value};
+use crate::config::file::{Context, Table, Value};
 use crate::config::{Balance, Health, Pool, PoolTimeouts, Probe, Target, keys};
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -26,11 +27,12 @@ pub(super) struct Part {
     connect: Option<Duration>,
     first_byte: Option<Duration>,
     total: Option<Duration>,
+    resources: Option<resources::Part>,
 }
 
 impl Part {
-    /// Reads the keys from a service or a pool.
-    pub(super) fn read(table: &Table<'_>) -> Self {
+    /// Reads the keys from a service or a pool; `releases` says whether the service has a rollout.
+    fn read(table: &Table<'_>, releases: bool) -> Self {
         let mut part = Self::default();
         if let Some(value) = table.get("protocol") {
             value.choice(&[("http/1.1", ())], &["h2", "auto"]);
@@ -39,7 +41,7 @@ impl Part {
             [("least-request", Balance::LeastRequest), ("round-robin", Balance::RoundRobin)];
         part.balance = table.read("balance", |value| value.choice(&balances, &["ewma", "ip-hash"]));
         if let Some(health) = table.table("health", &keys::HEALTH) {
-            part.probe = probe(&health);
+            part.probe = probe(&health, releases);
             part.every = health.read("every", |value| value.duration(false));
             part.timeout = health.read("timeout", |value| value.duration(false));
             let count = |key| {
@@ -54,35 +56,41 @@ impl Part {
             part.first_byte = timeout("first_byte");
             part.total = timeout("total");
         }
+        part.resources = resources::Part::read(table);
         part
     }
 
     /// Fills what is not written from `base`, then from the defaults.
-    fn over(self, base: &Self, endpoints: Vec<Target>) -> Pool {
+    fn over(self, base: &Self, endpoints: Vec<Target>, context: &Context<'_>) -> Pool {
         let base = base.clone();
         let probe = self.probe.or(base.probe).unwrap_or_else(|| Probe::Http("/health".to_owned()));
+        let health = Health {
+            probe,
+            every: self.every.or(base.every).unwrap_or(EVERY),
+            timeout: self.timeout.or(base.timeout).unwrap_or(TIMEOUT),
+            rise: self.rise.or(base.rise).unwrap_or(2),
+            fall: self.fall.or(base.fall).unwrap_or(3),
+        };
+        let resources = resources::Part::over(self.resources, base.resources.as_ref());
+        if let Some((resources, at)) = &resources {
+            resources::warn(context, at, resources, &health);
+        }
         Pool {
             endpoints,
             balance: self.balance.or(base.balance).unwrap_or(Balance::LeastRequest),
-            health: Health {
-                probe,
-                every: self.every.or(base.every).unwrap_or(EVERY),
-                timeout: self.timeout.or(base.timeout).unwrap_or(TIMEOUT),
-                rise: self.rise.or(base.rise).unwrap_or(2),
-                fall: self.fall.or(base.fall).unwrap_or(3),
-            },
+            health,
             timeouts: PoolTimeouts {
                 connect: self.connect.or(base.connect).unwrap_or(CONNECT),
                 first_byte: self.first_byte.or(base.first_byte).unwrap_or(FIRST_BYTE),
                 total: self.total.or(base.total).unwrap_or(TOTAL),
             },
-            resources: None,
+            resources: resources.map(|(resources, _)| resources),
         }
     }
 }
 
 /// What is asked; one question only.
-fn probe(health: &Table<'_>) -> Option<Probe> {
+fn probe(health: &Table<'_>, releases: bool) -> Option<Probe> {
     let given: Vec<_> = ["path", "tcp", "off"].into_iter().filter(|key| health.has(key)).collect();
     if let [first, second, ..] = given.as_slice()
         && let Some(value) = health.get(second)
@@ -104,7 +112,10 @@ fn probe(health: &Table<'_>) -> Option<Probe> {
     }
     if let Some(value) = health.get("off") {
         only_true(&value, "off")?;
-        let message = "health checks are off: a dead endpoint keeps getting requests";
+        let message = match releases {
+            true => "health checks are off: a release begins although its canary may be dead",
+            false => "health checks are off: a dead endpoint keeps getting requests",
+        };
         value.context.warn(Found::at(&value.at, message).hint("`tcp = true` asks the least"));
         return Some(Probe::Off);
     }
@@ -135,7 +146,8 @@ pub(super) struct Written {
 
 /// The pools of `service`. What is wrong with one has been said.
 pub(super) fn pools(service: &Table<'_>) -> BTreeMap<String, Written> {
-    let base = Part::read(service);
+    let releases = service.has("rollout");
+    let base = Part::read(service, releases);
     let Some(tables) = service.named("pools", &keys::POOL) else { return BTreeMap::new() };
     if tables.is_empty() {
         let found = Found::at(&service.at, "a service needs at least one pool");
@@ -147,7 +159,8 @@ pub(super) fn pools(service: &Table<'_>) -> BTreeMap<String, Written> {
         let at = value.as_ref().map_or_else(|| table.at.clone(), |value| value.at.clone());
         let list = value.as_ref().and_then(Value::list);
         let waiting = list.as_ref().is_some_and(Vec::is_empty);
-        let pool = Part::read(&table).over(&base, endpoints(list.unwrap_or_default()));
+        let pool = Part::read(&table, releases);
+        let pool = pool.over(&base, endpoints(list.unwrap_or_default()), service.context);
         (name, Written { pool, at, waiting })
     });
     pools.collect()

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use toml::de::DeValue;
+
+use super::hooks::{hooks, notify};
 use crate::config::error::Found;
 use crate::config::file::{Table, Value};
 use crate::config::units::duration_text;
@@ -21,6 +24,17 @@ pub(super) fn rollout(service: &Table<'_>, sticky: &[Source], pools: usize) -> R
         notify: Vec::new(),
     };
     let Some(table) = service.table("rollout", &keys::ROLLOUT) else { return default() };
+    warn(&table, sticky, pools);
+    Rollout {
+        plan: plan(&table),
+        stateful: stateful(&table, sticky),
+        hooks: hooks(&table),
+        notify: notify(&table),
+    }
+}
+
+/// Warns of what a release does without.
+fn warn(table: &Table<'_>, sticky: &[Source], pools: usize) {
     if pools == 1 {
         let message = "a rollout needs a second pool, this service has one";
         table
@@ -32,13 +46,22 @@ pub(super) fn rollout(service: &Table<'_>, sticky: &[Source], pools: usize) -> R
         let hint = "add sticky = [\"issue\"], or a cookie or header that names the user";
         table.context.warn(Found::at(&table.at, message).hint(hint));
     }
-    let strategies = [("canary", Strategy::Canary), ("blue-green", Strategy::BlueGreen)];
-    let strategy = table.read("strategy", |value| value.choice(&strategies, &["ab"]));
+    if !table.has("notify") {
+        let message = "nobody is told when a release is rolled back, or waits for somebody";
+        let hint = "add notify = [{ webhook = \"https://...\", format = \"slack\" }], or notify = [] to do without";
+        table.context.warn(Found::at(&table.at, message).hint(hint));
+    }
+}
+
+fn plan(table: &Table<'_>) -> Plan {
+    let strategies =
+        [("canary", Strategy::Canary), ("blue-green", Strategy::BlueGreen), ("ab", Strategy::Ab)];
+    let strategy = table.read("strategy", |value| value.choice(&strategies, &[]));
     let mut plan = Plan::default_of(strategy.unwrap_or(Strategy::Canary));
     if let Some(guard) = table.get("guard")
         && let Some(duration) = guard.duration(true)
     {
-        if duration.is_zero() {
+        if duration.is_zero() && plan.strategy != Strategy::Ab {
             let message = "without a guard nobody watches the release once it has all requests";
             table.context.warn(Found::at(&guard.at, message).hint("write at least \"1m\""));
         }
@@ -50,33 +73,47 @@ pub(super) fn rollout(service: &Table<'_>, sticky: &[Source], pools: usize) -> R
     if let Some(duration) = table.read("deadline", |value| value.duration(false)) {
         plan.deadline = duration;
     }
+    on_inconclusive(table, &mut plan);
+    match table.get("steps") {
+        None => plan.steps = default_steps(plan.strategy),
+        Some(value) => match steps(&value, &plan) {
+            Some(steps) => plan.steps = steps,
+            // Where the point of no return lies cannot be told.
+            None => return plan,
+        },
+    }
+    plan.irreversible_from = table.read("irreversible_after", |value| irreversible(value, &plan));
+    plan
+}
+
+fn on_inconclusive(table: &Table<'_>, plan: &mut Plan) {
     let ways = [
         ("hold", OnInconclusive::Hold),
         ("advance", OnInconclusive::Advance),
         ("rollback", OnInconclusive::Rollback),
     ];
-    if let Some(way) = table.read("on_inconclusive", |value| value.choice(&ways, &[])) {
-        plan.on_inconclusive = way;
+    let Some(value) = table.get("on_inconclusive") else { return };
+    let Some(way) = value.choice(&ways, &[]) else { return };
+    if way == OnInconclusive::Advance {
+        let message = "a step that is still undecided at its deadline counts as passed";
+        let hint = "`hold` waits for somebody, `rollback` goes back";
+        table.context.warn(Found::at(&value.at, message).hint(hint));
     }
-    plan.steps = table
-        .get("steps")
-        .and_then(|value| steps(&value, &plan))
-        .unwrap_or_else(|| default_steps(plan.strategy));
-    if let Some(value) = table.get("irreversible_after")
-        && let Some(text) = value.text()
-        && text != "none"
-    {
-        value.refuse_with::<()>(
-            "`irreversible_after` is not available yet",
-            "write \"none\", or leave it out: every step can be rolled back",
-        );
+    plan.on_inconclusive = way;
+}
+
+/// The step, from 0, from which on nothing is rolled back; the file counts from 1.
+fn irreversible(value: &Value<'_>, plan: &Plan) -> Option<usize> {
+    if matches!(value.raw(), DeValue::String(text) if text == "none") {
+        return None;
     }
-    Rollout {
-        plan,
-        stateful: stateful(&table, sticky),
-        hooks: Hooks::default(),
-        notify: Vec::new(),
+    let count = plan.steps.len();
+    if !matches!(value.raw(), DeValue::Integer(_)) {
+        value.mismatch("\"none\" or the number of a step", Some("the first step is 1"));
+        return None;
     }
+    let step = value.integer(1..=u64::try_from(count).unwrap_or(u64::MAX))?;
+    usize::try_from(step).ok().map(|step| step - 1)
 }
 
 fn stateful(table: &Table<'_>, sticky: &[Source]) -> bool {
@@ -100,6 +137,12 @@ fn steps(value: &Value<'_>, plan: &Plan) -> Option<Vec<Step>> {
         && let Err(bad) = check_steps(&[])
     {
         return value.refuse_with(bad.message, "leave `steps` out to use the defaults");
+    }
+    if plan.strategy == Strategy::Ab
+        && let Some(second) = list.get(1)
+    {
+        let message = "an \"ab\" split holds one share, so it has one step";
+        return second.refuse_with(message, "keep one step, or write strategy = \"canary\"");
     }
     let all: Vec<_> = list.iter().map(|value| step(value, plan)).collect();
     let mut before: Option<&Step> = None;
@@ -138,7 +181,7 @@ fn step(value: &Value<'_>, plan: &Plan) -> Option<(Step, Places)> {
         table.context.warn(Found::at(&place("weight"), message).hint(hint));
     }
     let hold = table.read("hold", |value| value.duration(true)).unwrap_or(HOLD);
-    if hold > plan.deadline {
+    if hold > plan.deadline && plan.strategy != Strategy::Ab {
         let deadline = duration_text(plan.deadline);
         let message = format!("`hold` is longer than the deadline of a step, {deadline}");
         let hint = "raise `deadline`, or every release reaches it";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::hosts::{Claims, matching};
 use super::pool::{Written, pools};
-use super::{judge, rollout, users};
+use super::{gates, judge, rollout, users};
 use crate::config::error::{Found, Source, quote};
 use crate::config::file::{Table, Value};
 use crate::config::{Service, keys};
@@ -49,7 +49,8 @@ fn service(
     let issue = users::issue(table, &sticky);
     let force = users::force(table);
     let rollout = rollout::rollout(table, &sticky, pools.len());
-    let judge = judge::judge(table);
+    let gates = gates::gates(table, &pools);
+    let judge = judge::judge(table, weight.unwrap_or_default());
     if let Some(value) = table.get("weight")
         && weight.is_some_and(|weight| !weight.is_zero())
         && !judge.watch
@@ -58,6 +59,16 @@ fn service(
         table
             .context
             .warn(Found::at(&value.at, message).hint("a bad canary keeps it until you act"));
+    }
+    if let Some(rollout) = table.get("rollout")
+        && canary.is_some()
+        && !table.has("gates")
+    {
+        let message = "no gate: users are the first to ask a new version for anything";
+        let hint = format!(
+            "add [[services.{name}.gates]] with a request that they make, or gates = [] to do without"
+        );
+        table.context.warn(Found::at(&rollout.at, message).hint(hint));
     }
     Some(Service {
         name: name.to_owned(),
@@ -72,7 +83,7 @@ fn service(
         force,
         pools: pools.into_iter().map(|(name, written)| (name, written.pool)).collect(),
         rollout,
-        gates: Vec::new(),
+        gates,
         judge,
     })
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Found, quote};
-use super::keys::{REPLAY_NAMES, SECTIONS, Section};
+use super::keys::{KNOWN_ELSEWHERE, REPLAY_NAMES, SECTIONS, Section};
 
 pub(super) use value::Value;
 
@@ -40,6 +40,16 @@ impl<'a> Context<'a> {
         Self { text, folder, environment, problems, warnings }
     }
 
+    /// The value of an environment variable.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
+    /// The file's folder; empty where the file is named without one.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// `path` as seen from the file's folder.
     pub(super) fn join(&self, path: &str) -> PathBuf {
         self.folder.join(path)
@@ -55,9 +65,12 @@ impl<'a> Context<'a> {
         self.warnings.borrow_mut().push(found);
     }
 
-    /// What was found: problems, then warnings.
+    /// What was found: problems, then warnings. What several pools take from one place is said once.
     pub(super) fn finish(self) -> (Vec<Found>, Vec<Found>) {
-        (self.problems.into_inner(), self.warnings.into_inner())
+        let mut warnings = self.warnings.into_inner();
+        warnings.sort_by(|a, b| a.order().cmp(&b.order()));
+        warnings.dedup();
+        (self.problems.into_inner(), warnings)
     }
 }
 
@@ -124,6 +137,9 @@ impl<'a> Table<'a> {
             && names().any(|known| known == *here)
         {
             return format!("in this file it is called `{here}`");
+        }
+        if let Some((_, instead)) = KNOWN_ELSEWHERE.iter().find(|(known, _)| *known == name) {
+            return (*instead).to_owned();
         }
         if let Some(meant) = suggest::nearest(name, names()) {
             return format!("did you mean `{meant}`?");
@@ -201,11 +217,9 @@ impl<'a> Table<'a> {
         let mut found = Vec::new();
         for (key, value) in tables {
             let name = key.get_ref();
-            let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-            if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+            if !is_name(name) {
                 let message = format!("{} cannot be a name", quote(name));
-                let hint = "a name has 1 to 64 characters of a-z, 0-9, `-` and `_`";
-                self.context.refuse(Found::at(&key.span(), message).hint(hint));
+                self.context.refuse(Found::at(&key.span(), message).hint(NAME_HOW));
             }
             let path = join(&join(&self.path, self.key_of(section)), name);
             if let Some(table) = Value::new(self.context, name, path, value).table(section) {
@@ -219,6 +233,14 @@ impl<'a> Table<'a> {
     fn key_of(&self, section: &'static Section) -> &'static str {
         section.path.rsplit('.').nth(1).unwrap_or_default()
     }
+}
+
+/// What a name is.
+const NAME_HOW: &str = "a name has 1 to 64 characters of a-z, 0-9, `-` and `_`";
+
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// Appends `key` to the dotted `path`.

@@ -70,7 +70,7 @@ impl<'a> Value<'a> {
     }
 
     /// Refuses a value of another type than `want`.
-    pub(super) fn mismatch(&self, want: &str, hint: Option<&str>) {
+    pub(in crate::config) fn mismatch(&self, want: &str, hint: Option<&str>) {
         let got = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -145,6 +145,25 @@ impl<'a> Value<'a> {
             return self.refuse(format!("{} must be longer than 0", self.label));
         }
         Some(duration)
+    }
+
+    /// A duration of at least `least`.
+    pub(in crate::config) fn duration_from(&self, least: Duration) -> Option<Duration> {
+        let duration = self.duration(true)?;
+        if duration < least {
+            let least = units::duration_text(least);
+            return self.refuse(format!("{} must be at least {least}", self.label));
+        }
+        Some(duration)
+    }
+
+    /// A name as those of pools and services are.
+    pub(in crate::config) fn name(&self) -> Option<String> {
+        let name = self.text()?;
+        if super::is_name(&name) {
+            return Some(name);
+        }
+        self.refuse_with(format!("{} cannot be a name", quote(&name)), super::NAME_HOW)
     }
 
     /// A size in bytes.
@@ -259,10 +278,48 @@ impl<'a> Value<'a> {
         Some(Table { context, at, title, path, section, entries }.checked())
     }
 
+    /// What a table holds whose keys are the user's, in file order: each key's place, and its value.
+    pub(in crate::config) fn entries(&self) -> Option<Vec<(String, Range<usize>, Self)>> {
+        let DeValue::Table(entries) = self.value else {
+            return self.must_be("a table", None);
+        };
+        let mut found: Vec<_> = entries
+            .iter()
+            .map(|(key, value)| {
+                let (name, at) = (key.get_ref().to_string(), key.span());
+                let inner = Value::new(self.context, &name, self.path.clone(), value);
+                (name, at, inner)
+            })
+            .collect();
+        found.sort_by_key(|(_, at, _)| at.start);
+        Some(found)
+    }
+
+    /// A string, a number, true or false, as JSON has it.
+    pub(in crate::config) fn scalar(&self) -> Option<serde_json::Value> {
+        match self.value {
+            DeValue::String(text) => self.context.expand(text, &self.at).map(Into::into),
+            DeValue::Boolean(boolean) => Some((*boolean).into()),
+            DeValue::Integer(integer) => {
+                match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                    Ok(number) => Some(number.into()),
+                    Err(_) => self.refuse(format!("{} is too large", self.label)),
+                }
+            }
+            DeValue::Float(_) => self.number("a number", |_| true).map(Into::into),
+            _ => self.must_be("a string, a number, true or false", None),
+        }
+    }
+
     /// The elements of a list.
     pub(in crate::config) fn list(&self) -> Option<Vec<Self>> {
         let DeValue::Array(array) = self.value else {
-            return self.must_be("a list", Some("write it in brackets: [...]"));
+            let tables = format!("write [[{}]], with two brackets", self.path);
+            let hint = match self.value {
+                DeValue::Table(_) if !self.element => tables.as_str(),
+                _ => "write it in brackets: [...]",
+            };
+            return self.must_be("a list", Some(hint));
         };
         if array.len() > LIST_MAX {
             return self.refuse(format!("{} must have at most {LIST_MAX} elements", self.label));
