@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use serin::measure::{Outcome, Recorder, SlotId};
+use serin::measure::{Attempt, Outcome, Recorder, SlotId};
 
 fn slot(index: usize) -> SlotId {
     SlotId::new(index).expect("few enough slots")
@@ -20,20 +20,24 @@ fn record(c: &mut Criterion) {
     group.bench_function("request", |b| {
         b.iter(|| {
             us = (us + 37) % 5_000;
-            writers[0].attempt(slot(0), Outcome::Success, Duration::from_micros(black_box(us)));
+            writers[0].attempt(
+                Attempt::on(slot(0)),
+                Outcome::Success,
+                Duration::from_micros(black_box(us)),
+            );
             writers[0].answer(slot(0), Outcome::Success);
         });
     });
     group.bench_function("tick of a busy pool", |b| {
         b.iter(|| {
-            writers[0].attempt(slot(0), Outcome::Success, Duration::from_micros(700));
+            writers[0].attempt(Attempt::on(slot(0)), Outcome::Success, Duration::from_micros(700));
             drain.drain(|slot, delta| {
                 black_box((slot, delta));
             });
         });
     });
     for index in 0..5_000 {
-        writers[0].attempt(slot(index), Outcome::Success, Duration::from_micros(700));
+        writers[0].attempt(Attempt::on(slot(index)), Outcome::Success, Duration::from_micros(700));
     }
     // What was just written is read once more on the tick after.
     for _ in 0..2 {

@@ -28,6 +28,8 @@ fn service(number: usize) -> Option<Arc<Service>> {
         force: Vec::new(),
         stable: Side { pool, slot: SlotId::new(number)? },
         canary: None,
+        routes: Arc::default(),
+        placebo: None,
     }))
 }
 

@@ -13,6 +13,7 @@ use rand::rngs::SmallRng;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::config::{Config, Listener};
 use crate::measure::Writer;
 use crate::net::{self, Bound, Census, Drain, Port};
@@ -25,6 +26,9 @@ use crate::wire::{self, Client};
 
 /// How often idle upstream connections are aged; one is closed after two rounds unused.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// How often requests in flight are looked through for those that take too long.
+const OVERDUE_EVERY: Duration = Duration::from_millis(50);
 
 /// A worker that does not run yet.
 #[derive(Debug)]
@@ -85,6 +89,7 @@ impl Worker {
             idle: idle.clone(),
             random: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             turn: StdCell::new(0),
+            until_sample: StdCell::new(0),
         });
         let drain = Drain::default();
         let mut accepting = Vec::new();
@@ -115,6 +120,13 @@ impl Worker {
                 idle.sweep();
             }
         });
+        let measured = Rc::clone(&shared);
+        let watching = tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(OVERDUE_EVERY).await;
+                measured.writer.overdue(clock::now());
+            }
+        });
         let _ = draining.wait_for(|draining| *draining).await;
         drain.begin();
         for port in accepting {
@@ -124,6 +136,7 @@ impl Worker {
             tracing::warn!(connections = drain.open(), "cut off at the end of the grace period");
         }
         sweeping.abort();
+        watching.abort();
         Ok(())
     }
 }

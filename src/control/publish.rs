@@ -91,6 +91,7 @@ impl Publisher {
             generation: self.generation,
             services: self.services.clone(),
             matcher: Arc::clone(&self.matcher),
+            rehearsals: Vec::new(),
         }));
     }
 
@@ -113,6 +114,8 @@ impl Publisher {
             force: service.config.force.clone(),
             stable,
             canary,
+            routes: Arc::default(),
+            placebo: None,
             name,
         })
     }

@@ -139,7 +139,7 @@ mod tests {
         let interval = Interval { n: count, successes: vec![(at, count)], ..Interval::default() };
         let mut outcomes = [0; OUTCOMES];
         outcomes[Outcome::Success.index()] = count;
-        Delta { interval, outcomes }
+        Delta { interval, outcomes, ..Delta::default() }
     }
 
     #[test]

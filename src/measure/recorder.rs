@@ -1,16 +1,21 @@
 //! The sharded recorder: one writer a shard, one reader of all.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::Outcome;
-use super::histogram::{BUCKETS, bucket};
-use crate::judge::Interval;
+use tokio::time::Instant;
 
-const OUTCOMES: usize = Outcome::ALL.len();
-const CHUNK: usize = 64;
+use super::drain::Drain;
+use super::histogram::{BUCKETS, bucket};
+use super::in_flight::{InFlight, Ticket};
+use super::keys::ErrorKeys;
+use super::samples::Samples;
+use super::{Outcome, ROUTES_MAX};
+
+pub(super) const OUTCOMES: usize = Outcome::ALL.len();
+pub(super) const CHUNK: usize = 64;
 const CHUNKS: usize = 1024;
 
 /// How many pools of how many services one recorder can hold.
@@ -35,15 +40,28 @@ impl SlotId {
 type Buckets = Box<[AtomicU64]>;
 
 /// The counters of one pool, written by one worker. They only ever grow.
-struct Slot {
+pub(super) struct Slot {
     /// Failed first attempts.
-    errors: AtomicU64,
+    pub(super) errors: AtomicU64,
     /// Answers by what they came to, retries and forced requests included.
-    outcomes: [AtomicU64; OUTCOMES],
+    pub(super) outcomes: [AtomicU64; OUTCOMES],
     /// First attempts that did not fail, by latency.
-    successes: Buckets,
+    pub(super) successes: Buckets,
     /// Ages of the judged requests that clients gave up; most pools never see one.
-    aborts: OnceLock<Buckets>,
+    pub(super) aborts: OnceLock<Buckets>,
+    /// First attempts by route: how many did not fail, and how many did.
+    pub(super) routes: [[AtomicU64; 2]; ROUTES_MAX],
+    /// A bit for each key seen since the last drain, by the last byte of its hash. The reader
+    /// takes them.
+    pub(super) keys_seen: [AtomicU64; 4],
+    /// Failed first attempts by key; most pools never see one.
+    pub(super) error_keys: OnceLock<Box<ErrorKeys>>,
+    /// First attempts that were in flight for longer than the limit.
+    pub(super) inflight_slow: AtomicU64,
+    /// That limit in microseconds, set by the reader; 0 is none.
+    pub(super) limit_us: AtomicU64,
+    /// Paths that were asked for.
+    pub(super) samples: OnceLock<Samples>,
 }
 
 impl Slot {
@@ -53,7 +71,21 @@ impl Slot {
             outcomes: [const { AtomicU64::new(0) }; OUTCOMES],
             successes: buckets(),
             aborts: OnceLock::new(),
+            routes: [const { [const { AtomicU64::new(0) }; 2] }; ROUTES_MAX],
+            keys_seen: [const { AtomicU64::new(0) }; 4],
+            error_keys: OnceLock::new(),
+            inflight_slow: AtomicU64::new(0),
+            limit_us: AtomicU64::new(0),
+            samples: OnceLock::new(),
         })
+    }
+
+    fn see_key(&self, key: u64) {
+        let last = key.to_le_bytes()[0];
+        let (word, bit) = (&self.keys_seen[usize::from(last / 64)], 1 << (last % 64));
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
     }
 }
 
@@ -64,10 +96,14 @@ fn buckets() -> Buckets {
 type Chunk = Box<[OnceLock<Box<Slot>>]>;
 
 /// One worker's counters. Slots are allocated when a pool is first hit.
-struct Shard {
+pub(super) struct Shard {
     chunks: Box<[OnceLock<Chunk>]>,
     /// A bit for each slot written since the last drain, so that idle services cost a tick nothing.
-    dirty: Box<[AtomicU64]>,
+    pub(super) dirty: Box<[AtomicU64]>,
+    /// The number of the last drain that began.
+    pub(super) drain: AtomicU32,
+    /// How many slots have a limit for requests in flight.
+    pub(super) limited: AtomicU32,
 }
 
 impl Shard {
@@ -75,17 +111,25 @@ impl Shard {
         Self {
             chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
             dirty: (0..CHUNKS).map(|_| AtomicU64::new(0)).collect(),
+            drain: AtomicU32::new(0),
+            limited: AtomicU32::new(0),
         }
     }
 
-    fn slot(&self, id: SlotId) -> &Slot {
+    pub(super) fn slot(&self, id: SlotId) -> &Slot {
         let chunk = self.chunks[id.index() / CHUNK]
             .get_or_init(|| (0..CHUNK).map(|_| OnceLock::new()).collect());
         chunk[id.index() % CHUNK].get_or_init(Slot::new)
     }
 
-    fn existing(&self, id: usize) -> Option<&Slot> {
+    pub(super) fn existing(&self, id: usize) -> Option<&Slot> {
         self.chunks[id / CHUNK].get()?[id % CHUNK].get().map(AsRef::as_ref)
+    }
+
+    /// Every slot that was ever hit.
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        let chunks = self.chunks.iter().filter_map(OnceLock::get);
+        chunks.flat_map(|chunk| chunk.iter()).filter_map(OnceLock::get).map(AsRef::as_ref)
     }
 
     fn touch(&self, id: SlotId) {
@@ -98,7 +142,7 @@ impl Shard {
 
 /// Everything that workers measure.
 pub struct Recorder {
-    shards: Vec<Arc<Shard>>,
+    pub(super) shards: Vec<Arc<Shard>>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -111,8 +155,29 @@ impl Recorder {
     /// Makes a recorder for `workers` workers, a writer for each, and the one reader.
     pub fn split(workers: usize) -> (Vec<Writer>, Drain) {
         let shards: Vec<_> = (0..workers).map(|_| Arc::new(Shard::new())).collect();
-        let writers = shards.iter().map(|shard| Writer { shard: Arc::clone(shard) }).collect();
-        (writers, Drain { recorder: Self { shards }, seen: Vec::new(), warm: Vec::new() })
+        let writer = |shard| Writer { shard, in_flight: RefCell::default() };
+        let writers = shards.iter().map(Arc::clone).map(writer).collect();
+        (writers, Drain::new(Self { shards }))
+    }
+}
+
+/// A first attempt, and what it is counted under.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// The pool that is charged.
+    pub slot: SlotId,
+    /// The route's number, below [`ROUTES_MAX`], where routes are counted.
+    pub route: Option<u8>,
+    /// The hash of the sticky key that chose the pool; none where chance did.
+    pub key: Option<u64>,
+    /// Its place among those in flight.
+    pub ticket: Ticket,
+}
+
+impl Attempt {
+    /// An attempt of `slot` of which nothing else is known.
+    pub const fn on(slot: SlotId) -> Self {
+        Self { slot, route: None, key: None, ticket: Ticket::NONE }
     }
 }
 
@@ -120,6 +185,7 @@ impl Recorder {
 /// a store.
 pub struct Writer {
     shard: Arc<Shard>,
+    in_flight: RefCell<InFlight>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -133,19 +199,70 @@ fn add_one(counter: &AtomicU64) {
 }
 
 impl Writer {
-    /// Counts a first attempt of the pool `slot` that came to `outcome` after `latency`.
-    pub fn attempt(&self, slot: SlotId, outcome: Outcome, latency: Duration) {
-        let counters = self.shard.slot(slot);
-        match outcome {
-            Outcome::Abandoned => {
-                add_one(&counters.aborts.get_or_init(buckets)[bucket(latency)]);
+    /// A first attempt of the pool `slot` was made at `now`.
+    pub fn begin(&self, slot: SlotId, now: Instant) -> Ticket {
+        self.in_flight.borrow_mut().begin(slot, now)
+    }
+
+    /// A first attempt is in flight no longer, or its latency is known; whether it was counted as
+    /// slow before.
+    pub fn end(&self, ticket: Ticket) -> bool {
+        ticket != Ticket::NONE && self.in_flight.borrow_mut().end(ticket)
+    }
+
+    /// Counts the first attempts that are older than their pool's limit, each once.
+    pub fn overdue(&self, now: Instant) {
+        let shard = &self.shard;
+        if shard.limited.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.in_flight.borrow_mut().overdue(|id, started| {
+            let Some(slot) = shard.existing(id.index()) else { return false };
+            let limit = Duration::from_micros(slot.limit_us.load(Ordering::Relaxed));
+            let slow = !limit.is_zero() && now.saturating_duration_since(started) > limit;
+            if slow {
+                add_one(&slot.inflight_slow);
+                shard.touch(id);
             }
+            slow
+        });
+    }
+
+    /// Counts a first attempt that came to `outcome` after `latency`.
+    pub fn attempt(&self, attempt: Attempt, outcome: Outcome, latency: Duration) {
+        let Attempt { slot, route, key, ticket } = attempt;
+        self.end(ticket);
+        if outcome == Outcome::BadRequest {
             // What the client spoiled says nothing about the pool.
-            Outcome::BadRequest => {}
-            _ if outcome.is_error() => add_one(&counters.errors),
-            _ => add_one(&counters.successes[bucket(latency)]),
+            return;
+        }
+        let counters = self.shard.slot(slot);
+        if let Some(key) = key {
+            counters.see_key(key);
+        }
+        if outcome == Outcome::Abandoned {
+            add_one(&counters.aborts.get_or_init(buckets)[bucket(latency)]);
+        } else {
+            let failed = outcome.is_error();
+            if failed {
+                add_one(&counters.errors);
+                if let Some(key) = key {
+                    let drain = self.shard.drain.load(Ordering::Relaxed);
+                    counters.error_keys.get_or_init(ErrorKeys::new).count(key, route, drain);
+                }
+            } else {
+                add_one(&counters.successes[bucket(latency)]);
+            }
+            if let Some(route) = route.and_then(|at| counters.routes.get(usize::from(at))) {
+                add_one(&route[usize::from(failed)]);
+            }
         }
         self.shard.touch(slot);
+    }
+
+    /// Counts `path` among those that the pool `slot` is asked for; not for every request.
+    pub fn sample(&self, slot: SlotId, path: &str) {
+        self.shard.slot(slot).samples.get_or_init(Samples::default).count(path);
     }
 
     /// Counts an answer that the pool `slot` gave to a client.
@@ -153,137 +270,4 @@ impl Writer {
         add_one(&self.shard.slot(slot).outcomes[outcome.index()]);
         self.shard.touch(slot);
     }
-}
-
-/// What one pool did since the last drain, over all workers.
-#[derive(Clone, Debug, Default)]
-pub struct Delta {
-    /// What the judge sees.
-    pub interval: Interval,
-    /// Answers by outcome.
-    pub outcomes: [u64; OUTCOMES],
-}
-
-/// What was last seen of one slot in one shard.
-struct Seen {
-    errors: u64,
-    outcomes: [u64; OUTCOMES],
-    successes: Box<[u64]>,
-    aborts: Box<[u64]>,
-}
-
-impl Seen {
-    fn new() -> Self {
-        let zeros = || vec![0; BUCKETS].into_boxed_slice();
-        Self { errors: 0, outcomes: [0; OUTCOMES], successes: zeros(), aborts: Box::default() }
-    }
-}
-
-/// The reader's end.
-pub struct Drain {
-    recorder: Recorder,
-    /// By slot, then by shard.
-    seen: Vec<Vec<Option<Box<Seen>>>>,
-    /// Slots of the last drain. They are read once more: a store that was still in a worker's
-    /// store buffer when its dirty bit was taken is seen a tick later, never lost.
-    warm: Vec<usize>,
-}
-
-impl std::fmt::Debug for Drain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Drain").field("recorder", &self.recorder).finish_non_exhaustive()
-    }
-}
-
-thread_local! {
-    /// Dense sums of one slot over the shards.
-    static DENSE: RefCell<(Vec<u64>, Vec<u64>)> =
-        RefCell::new((vec![0; BUCKETS], vec![0; BUCKETS]));
-}
-
-impl Drain {
-    /// Hands each pool that did anything since the last drain to `visit`.
-    pub fn drain(&mut self, mut visit: impl FnMut(SlotId, Delta)) {
-        let mut slots = std::mem::take(&mut self.warm);
-        let fresh = slots.len();
-        for shard in &self.recorder.shards {
-            for (word_index, word) in shard.dirty.iter().enumerate() {
-                if word.load(Ordering::Relaxed) == 0 {
-                    continue;
-                }
-                let mut bits = word.swap(0, Ordering::Relaxed);
-                while bits != 0 {
-                    slots.push(word_index * CHUNK + bits.trailing_zeros() as usize);
-                    bits &= bits - 1;
-                }
-            }
-        }
-        self.warm = slots[fresh..].to_vec();
-        self.warm.sort_unstable();
-        self.warm.dedup();
-        slots.sort_unstable();
-        slots.dedup();
-        for index in slots {
-            let delta = self.read(index);
-            let moved = delta.interval.n > 0
-                || delta.outcomes.iter().any(|n| *n > 0)
-                || !delta.interval.aborts.is_empty();
-            if moved && let Some(id) = SlotId::new(index) {
-                visit(id, delta);
-            }
-        }
-    }
-
-    fn read(&mut self, index: usize) -> Delta {
-        let shards = self.recorder.shards.len();
-        if self.seen.len() <= index {
-            self.seen.resize_with(index + 1, Vec::new);
-        }
-        let seen = &mut self.seen[index];
-        seen.resize_with(shards, || None);
-        let mut delta = Delta::default();
-        DENSE.with_borrow_mut(|(successes, aborts)| {
-            for (shard, seen) in self.recorder.shards.iter().zip(seen) {
-                let Some(slot) = shard.existing(index) else { continue };
-                let seen = seen.get_or_insert_with(|| Box::new(Seen::new()));
-                delta.interval.errors += advance(&slot.errors, &mut seen.errors);
-                for (at, counter) in slot.outcomes.iter().enumerate() {
-                    delta.outcomes[at] += advance(counter, &mut seen.outcomes[at]);
-                }
-                add_dense(&slot.successes, &mut seen.successes, successes);
-                if let Some(counters) = slot.aborts.get() {
-                    if seen.aborts.is_empty() {
-                        seen.aborts = vec![0; BUCKETS].into_boxed_slice();
-                    }
-                    add_dense(counters, &mut seen.aborts, aborts);
-                }
-            }
-            delta.interval.successes = take_sparse(successes);
-            delta.interval.aborts = take_sparse(aborts);
-        });
-        let successes: u64 = delta.interval.successes.iter().map(|bucket| bucket.1).sum();
-        delta.interval.n = successes + delta.interval.errors;
-        delta
-    }
-}
-
-fn advance(counter: &AtomicU64, seen: &mut u64) -> u64 {
-    let now = counter.load(Ordering::Relaxed);
-    now - std::mem::replace(seen, now)
-}
-
-fn add_dense(counters: &[AtomicU64], seen: &mut [u64], into: &mut [u64]) {
-    for ((counter, seen), into) in counters.iter().zip(seen).zip(into) {
-        *into += advance(counter, seen);
-    }
-}
-
-fn take_sparse(dense: &mut [u64]) -> Vec<(u32, u64)> {
-    let mut sparse = Vec::new();
-    for (bucket, count) in (0..).zip(dense) {
-        if *count > 0 {
-            sparse.push((bucket, std::mem::take(count)));
-        }
-    }
-    sparse
 }

@@ -38,21 +38,21 @@ fn edges_rise_and_what_is_slower_counts_in_the_last_bucket() {
 fn every_count_is_drained_once_over_all_workers() {
     let (writers, mut drain) = Recorder::split(2);
     let ms = Duration::from_millis;
-    writers[0].attempt(slot(3), Outcome::Success, ms(5));
-    writers[1].attempt(slot(3), Outcome::Success, ms(5));
-    writers[1].attempt(slot(3), Outcome::ServerError, ms(1));
+    writers[0].attempt(Attempt::on(slot(3)), Outcome::Success, ms(5));
+    writers[1].attempt(Attempt::on(slot(3)), Outcome::Success, ms(5));
+    writers[1].attempt(Attempt::on(slot(3)), Outcome::ServerError, ms(1));
     writers[1].answer(slot(3), Outcome::ServerError);
-    writers[0].attempt(slot(70), Outcome::Timeout, ms(9));
+    writers[0].attempt(Attempt::on(slot(70)), Outcome::Timeout, ms(9));
 
     let first = drained(&mut drain);
     assert_eq!(first.iter().map(|d| d.0).collect::<Vec<_>>(), [slot(3), slot(70)]);
-    let Delta { interval, outcomes } = &first[0].1;
+    let Delta { interval, outcomes, .. } = &first[0].1;
     assert_eq!((interval.n, interval.errors), (3, 1));
     assert_eq!(interval.successes, [(u32::try_from(bucket(ms(5))).unwrap(), 2)]);
     assert_eq!(outcomes[Outcome::ServerError.index()], 1);
     assert!(drained(&mut drain).is_empty(), "counted twice");
 
-    writers[0].attempt(slot(3), Outcome::ClientError, ms(5));
+    writers[0].attempt(Attempt::on(slot(3)), Outcome::ClientError, ms(5));
     assert_eq!(drained(&mut drain)[0].1.interval.n, 1);
 }
 
@@ -60,7 +60,7 @@ fn every_count_is_drained_once_over_all_workers() {
 fn only_the_upstreams_faults_are_errors() {
     for outcome in Outcome::ALL {
         let (writers, mut drain) = Recorder::split(1);
-        writers[0].attempt(slot(0), outcome, Duration::from_millis(2));
+        writers[0].attempt(Attempt::on(slot(0)), outcome, Duration::from_millis(2));
         let drained = drained(&mut drain);
         let interval = drained.first().map(|d| d.1.interval.clone()).unwrap_or_default();
         match outcome.fault() {
@@ -92,7 +92,11 @@ fn workers_that_write_while_control_reads_lose_nothing() {
             .map(|writer| {
                 scope.spawn(move || {
                     for n in 0..EACH {
-                        writer.attempt(slot(1), Outcome::Success, Duration::from_micros(n));
+                        writer.attempt(
+                            Attempt::on(slot(1)),
+                            Outcome::Success,
+                            Duration::from_micros(n),
+                        );
                     }
                 })
             })

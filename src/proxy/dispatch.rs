@@ -12,11 +12,13 @@ use rand::RngExt;
 use tower::{Layer, Service};
 
 use super::error::Error;
-use super::{Worker, headers};
+use super::rehearse::{Part, Rehearsed};
+use super::{Worker, headers, rehearse};
+use crate::measure::{Attempt, SlotId};
 use crate::split::sticky::{self, Carrier, Key, Source};
 use crate::split::{Bucket, Role, assign};
 use crate::table::matching::Matched;
-use crate::table::{self, Held, Network};
+use crate::table::{self, Held, Network, Placebo};
 use crate::wire;
 
 /// A request that knows where it goes.
@@ -31,15 +33,42 @@ pub(super) struct Routed {
     pub(super) service: usize,
     /// The side it was assigned to.
     pub(super) role: Role,
-    /// Whether a tester chose the side.
-    pub(super) forced: bool,
+    /// Where it is measured.
+    pub(super) slots: Slots,
+    /// The hash of the key that chose the side; none where chance or a tester did.
+    pub(super) key: Option<u64>,
+    /// The route it is on, where routes are counted.
+    pub(super) route: Option<u8>,
+    /// Whether the judge sees it: a tester's it does not.
+    pub(super) judged: bool,
+    /// Its part in a rehearsal.
+    pub(super) part: Part,
     /// The cookie to set, where one was issued.
     pub(super) cookie: Option<String>,
+}
+
+/// Where a request is measured, by the side that serves it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slots {
+    pub(super) stable: SlotId,
+    pub(super) canary: SlotId,
+}
+
+impl Slots {
+    pub(super) const fn of(self, on_canary: bool) -> SlotId {
+        if on_canary { self.canary } else { self.stable }
+    }
 }
 
 impl Routed {
     pub(super) fn service(&self) -> &table::Service {
         &self.table.services[self.service]
+    }
+
+    /// Its first attempt, before it is made.
+    pub(super) fn attempt(&self) -> Attempt {
+        let slot = self.slots.of(self.role == Role::Canary);
+        Attempt { route: self.route, key: self.key, ..Attempt::on(slot) }
     }
 }
 
@@ -116,46 +145,123 @@ where
 }
 
 fn route(request: wire::Request, worker: &Worker, trusted: &[Network]) -> Option<Routed> {
-    let wire::Request { head, body, client } = request;
+    let wire::Request { mut head, body, client } = request;
     let table = worker.table.borrow_mut().load();
+    if !table.rehearsals.is_empty()
+        && let Some(rehearsed) = rehearse::find(&table, &mut head)
+    {
+        let Rehearsed { service, role, slots, part } = rehearsed;
+        let (key, route, judged, cookie) = (None, None, true, None);
+        return Some(Routed {
+            head,
+            body,
+            client,
+            table,
+            service,
+            role,
+            slots,
+            key,
+            route,
+            judged,
+            part,
+            cookie,
+        });
+    }
     let number = table.matcher.find(&Asked { head: &head, ip: client.peer.ip() })?;
     let service = &table.services[number];
-    let (role, forced, cookie) = if service.canary.is_none() {
-        (Role::Stable, false, None)
+    let assigned = if service.canary.is_none() && service.placebo.is_none() {
+        Assigned::to(Role::Stable)
     } else {
         let ip = headers::client_ip(&head, client.peer.ip(), trusted);
-        side(service, &Asked { head: &head, ip }, client.secure, &worker.random)
+        assign_side(service, &Asked { head: &head, ip }, client.secure, &worker.random)
     };
-    Some(Routed { head, body, client, table, service: number, role, forced, cookie })
+    let Assigned { role, forced, key, placebo, cookie } = assigned;
+    let stable = match service.placebo {
+        Some(half) if placebo && role == Role::Stable => half.slot,
+        _ => service.stable.slot,
+    };
+    let slots = Slots { stable, canary: service.side(Role::Canary).slot };
+    if role == Role::Stable && !forced && worker.is_sampled() {
+        worker.writer.sample(service.stable.slot, head.path());
+    }
+    let route = if service.routes.is_empty() { None } else { service.routes.find(head.path()) };
+    let (judged, part, service) = (!forced, Part::None, number);
+    Some(Routed {
+        head,
+        body,
+        client,
+        table,
+        service,
+        role,
+        slots,
+        key,
+        route,
+        judged,
+        part,
+        cookie,
+    })
 }
 
-fn side(
+/// The side that a request falls on, and what is known of why.
+#[derive(Debug)]
+struct Assigned {
+    role: Role,
+    /// Whether a tester chose it.
+    forced: bool,
+    /// The hash of the key that chose it.
+    key: Option<u64>,
+    /// Whether it is in the half of stable that is measured on its own.
+    placebo: bool,
+    /// The cookie to set.
+    cookie: Option<String>,
+}
+
+impl Assigned {
+    const fn to(role: Role) -> Self {
+        Self { role, forced: false, key: None, placebo: false, cookie: None }
+    }
+}
+
+fn assign_side(
     service: &table::Service,
     asked: &Asked<'_>,
     secure: bool,
     random: &RefCell<impl RngExt>,
-) -> (Role, bool, Option<String>) {
+) -> Assigned {
     for rule in &service.force {
         if asked.holds(&rule.source, rule.value.as_bytes()) {
-            return (rule.to, true, None);
+            return Assigned { forced: true, ..Assigned::to(rule.to) };
         }
     }
     let split = service.split;
-    let draw = |role| (role, false, None);
-    match sticky::find(&service.sticky, service.issuer.as_ref(), asked) {
-        Key::Carried { bytes, .. } => draw(split.side_of(&bytes)),
-        Key::Issue => match &service.issuer {
-            Some(issuer) => {
-                let (id, cookie) = issuer.issue(random.borrow_mut().random(), secure);
-                (split.side_of(id.as_bytes()), false, Some(cookie))
-            }
-            None => draw(Role::Stable),
-        },
-        Key::Nothing if split.weight.is_zero() => draw(Role::Stable),
-        Key::Nothing => {
-            let bucket = Bucket::from_uniform(random.borrow_mut().random());
-            draw(assign(bucket, split.weight))
+    let by_key = |key: &[u8]| {
+        let bucket = Bucket::of(key, split.salt);
+        Assigned {
+            key: Some(bucket.position()),
+            placebo: service.placebo.is_some_and(|half| Placebo::holds(half.bucket(key))),
+            ..Assigned::to(assign(bucket, split.weight))
         }
+    };
+    let by_chance = || {
+        let draw = || Bucket::from_uniform(random.borrow_mut().random());
+        let role = match split.weight.is_zero() {
+            true => Role::Stable,
+            false => assign(draw(), split.weight),
+        };
+        let placebo = service.placebo.is_some() && Placebo::holds(draw());
+        Assigned { placebo, ..Assigned::to(role) }
+    };
+    match sticky::find(&service.sticky, service.issuer.as_ref(), asked) {
+        Key::Carried { bytes, .. } => by_key(&bytes),
+        Key::Issue => match &service.issuer {
+            // Without a canary there is nothing to keep a user on.
+            Some(issuer) if service.canary.is_some() => {
+                let (id, cookie) = issuer.issue(random.borrow_mut().random(), secure);
+                Assigned { cookie: Some(cookie), ..by_key(id.as_bytes()) }
+            }
+            _ => Assigned { role: Role::Stable, ..by_chance() },
+        },
+        Key::Nothing => by_chance(),
     }
 }
 

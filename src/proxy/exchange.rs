@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Worker;
 use super::error::outcome;
 use crate::clock;
-use crate::measure::{Outcome, SlotId};
+use crate::measure::{Attempt, Outcome, SlotId, Ticket};
 use crate::upstream::InFlight;
 use crate::wire;
 
@@ -23,8 +23,8 @@ pub struct Exchange {
     started: Instant,
     /// When the answer's head came.
     answered: Option<Instant>,
-    /// The pool of the first attempt, until that has been counted. A tester's never is.
-    attempt: Option<SlotId>,
+    /// The first attempt, until it has been counted. A tester's never is.
+    attempt: Option<Attempt>,
     /// The pool that serves it now.
     serving: SlotId,
     /// What the answer's status says, true once its body is whole.
@@ -34,14 +34,17 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Begins with a first attempt on `slot`; `judged` unless a tester forced it there.
-    pub(super) fn start(worker: &Rc<Worker>, slot: SlotId, judged: bool) -> Self {
+    /// Begins with the first attempt `attempt`; `judged` unless a tester forced it there.
+    pub(super) fn start(worker: &Rc<Worker>, attempt: Attempt, judged: bool) -> Self {
+        let started = clock::now();
+        let serving = attempt.slot;
+        let watched = || Attempt { ticket: worker.writer.begin(attempt.slot, started), ..attempt };
         Self {
             worker: Rc::clone(worker),
-            started: clock::now(),
+            started,
             answered: None,
-            attempt: judged.then_some(slot),
-            serving: slot,
+            attempt: judged.then(watched),
+            serving,
             status: None,
             outcome: Outcome::Abandoned,
             in_flight: None,
@@ -56,15 +59,17 @@ impl Exchange {
     /// An attempt failed and another follows: the first one is counted now.
     pub(super) fn attempt_failed(&mut self, outcome: Outcome) {
         self.in_flight = None;
-        if let Some(slot) = self.attempt.take() {
-            self.worker.writer.attempt(slot, outcome, clock::now().duration_since(self.started));
+        if let Some(attempt) = self.attempt.take() {
+            self.worker.writer.attempt(attempt, outcome, clock::now().duration_since(self.started));
         }
     }
 
     /// The pool on `slot` serves it from now on, and nobody is charged for what it does: it was
     /// not the first attempt, or nothing is known of the pool that should have served it.
     pub(super) fn moved_to(&mut self, slot: SlotId) {
-        self.attempt = None;
+        if let Some(attempt) = self.attempt.take() {
+            self.worker.writer.end(attempt.ticket);
+        }
         self.serving = slot;
     }
 
@@ -76,6 +81,10 @@ impl Exchange {
     /// The answer's head came. A 5xx is one whatever becomes of its body.
     pub(super) fn answered(&mut self, status: u16) {
         self.answered = Some(clock::now());
+        // Its latency is known now, however long the body takes.
+        if let Some(attempt) = &mut self.attempt {
+            self.worker.writer.end(std::mem::replace(&mut attempt.ticket, Ticket::NONE));
+        }
         let status = Outcome::of_status(status);
         if status.is_error() {
             self.outcome = status;
@@ -92,13 +101,13 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let writer = &self.worker.writer;
-        if let Some(slot) = self.attempt {
+        if let Some(attempt) = self.attempt {
             // The head's time is the upstream's own: a client that reads slowly does not add to it.
             let end = match self.answered {
                 Some(answered) if self.outcome != Outcome::Abandoned => answered,
                 _ => clock::now(),
             };
-            writer.attempt(slot, self.outcome, end.duration_since(self.started));
+            writer.attempt(attempt, self.outcome, end.duration_since(self.started));
         }
         writer.answer(self.serving, self.outcome);
     }

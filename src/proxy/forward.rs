@@ -11,6 +11,7 @@ use rand::RngExt;
 
 use super::dispatch::Routed;
 use super::error::Error;
+use super::rehearse::{self, Part};
 use super::{Exchange, Worker};
 use crate::split::Role;
 use crate::table::Side;
@@ -63,7 +64,10 @@ pub(super) async fn forward(
     routed: Routed,
     mut exchange: Exchange,
 ) -> Result<Answer, Error> {
-    let Routed { head, body, table, service, role, .. } = routed;
+    if routed.part == Part::Fail {
+        return Ok(rehearse::fail(&routed, exchange));
+    }
+    let Routed { head, body, table, service, role, slots, part, .. } = routed;
     let service = &table.services[service];
     let mut request = (head, body);
     let mut side = service.side(role);
@@ -75,7 +79,10 @@ pub(super) async fn forward(
                 tried.add(endpoint.id);
                 exchange.given_to(endpoint.begin());
                 match attempt(&worker, side, &endpoint, request).await {
-                    Ok((head, mut body)) => {
+                    Ok((mut head, mut body)) => {
+                        if part == Part::Forward {
+                            rehearse::name(&mut head, &side.pool);
+                        }
                         exchange.answered(head.status());
                         if !body.is_done() {
                             body.bound(exchange.started() + side.pool.timeouts.total);
@@ -95,7 +102,7 @@ pub(super) async fn forward(
         let exhausted = matches!(failed.error, Error::NoEndpoint { .. }) || tried.is_full();
         // Before its first check a pool is not at fault for taking nothing.
         if tried.is_empty() && side.pool.standing() == Standing::Unknown {
-            exchange.moved_to(side.slot);
+            exchange.moved_to(slots.of(on_canary));
         }
         if exhausted && !on_canary {
             let error = if tried.is_empty() { failed.error } else { Error::Connect };
@@ -108,7 +115,7 @@ pub(super) async fn forward(
             tried = Tried::default();
             side = &service.stable;
         }
-        exchange.moved_to(side.slot);
+        exchange.moved_to(slots.of(on_canary));
     }
 }
 

@@ -17,11 +17,13 @@ mod exchange;
 mod forward;
 mod headers;
 mod observe;
+mod rehearse;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
 
+use rand::RngExt;
 use rand::rngs::SmallRng;
 use tower::{Service, ServiceBuilder};
 
@@ -45,6 +47,8 @@ pub struct Worker {
     pub random: RefCell<SmallRng>,
     /// Whose turn it is where endpoints take turns.
     pub turn: Cell<u64>,
+    /// How many requests of stable pools come before the next whose path is sampled.
+    pub until_sample: Cell<u32>,
 }
 
 impl Worker {
@@ -53,6 +57,15 @@ impl Worker {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         turn
+    }
+
+    /// Whether the path of this request is to be sampled: that of one in 64, at random distances,
+    /// for a page asks for its parts in a fixed order.
+    fn is_sampled(&self) -> bool {
+        let left = self.until_sample.get().checked_sub(1);
+        let next = left.unwrap_or_else(|| self.random.borrow_mut().random_range(0..2 * 64 - 1));
+        self.until_sample.set(next);
+        left.is_none()
     }
 }
 

@@ -48,8 +48,7 @@ where
     }
 
     fn call(&mut self, routed: Routed) -> S::Future {
-        let slot = routed.service().side(routed.role).slot;
-        let exchange = Exchange::start(&self.worker, slot, !routed.forced);
+        let exchange = Exchange::start(&self.worker, routed.attempt(), routed.judged);
         self.inner.call((routed, exchange))
     }
 }

@@ -61,6 +61,11 @@ impl Bucket {
         Self(draw)
     }
 
+    /// The position on the line. It says nothing of the key to whoever does not know the salt.
+    pub const fn position(self) -> u64 {
+        self.0
+    }
+
     /// The position on the line as a fraction in `0..1`, for people to read.
     pub fn fraction(self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]

@@ -8,9 +8,10 @@ pub mod matching;
 use std::sync::Arc;
 
 use crate::measure::SlotId;
+use crate::measure::routes::Routes;
 use crate::split::issued::Issuer;
 use crate::split::sticky::Source;
-use crate::split::{Role, Split};
+use crate::split::{Bucket, Role, Salt, Split, Weight, assign};
 use crate::upstream::Pool;
 
 pub use cell::{Cell, Held, Reader};
@@ -27,6 +28,8 @@ pub struct Table {
     pub services: Vec<Arc<Service>>,
     /// Finds the service of a request.
     pub matcher: Arc<Matcher>,
+    /// Rehearsals under way; nearly always none.
+    pub rehearsals: Vec<Rehearsal>,
 }
 
 /// A service as a request sees it.
@@ -46,6 +49,10 @@ pub struct Service {
     pub stable: Side,
     /// The pool being tried.
     pub canary: Option<Side>,
+    /// Routes that are counted on their own; none are where it is empty.
+    pub routes: Arc<Routes>,
+    /// Measures half of stable on its own, to compare it with the other half.
+    pub placebo: Option<Placebo>,
 }
 
 /// A pool in its role, and where it is measured.
@@ -55,6 +62,53 @@ pub struct Side {
     pub pool: Arc<Pool>,
     /// Its counters.
     pub slot: SlotId,
+}
+
+/// Half of what stable serves, measured on its own: two halves of one pool are equal, so a judge
+/// that finds them different is wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Placebo {
+    /// Chooses the half.
+    pub salt: Salt,
+    /// Its counters.
+    pub slot: SlotId,
+}
+
+impl Placebo {
+    const HALF: Option<Weight> = Weight::from_basis_points(5_000);
+
+    /// The bucket under which `key` is in one half or the other.
+    pub fn bucket(&self, key: &[u8]) -> Bucket {
+        Bucket::of(key, self.salt)
+    }
+
+    /// Whether `bucket` is in the half that is measured on its own.
+    pub fn holds(bucket: Bucket) -> bool {
+        Self::HALF.is_some_and(|half| assign(bucket, half) == Role::Canary)
+    }
+}
+
+/// A rollout that is played through with requests of our own, which nobody else can make.
+#[derive(Clone)]
+pub struct Rehearsal {
+    /// What its requests carry, 32 hexadecimal digits.
+    pub token: String,
+    /// The number of its service in the table.
+    pub service: usize,
+    /// The side that its requests go to, unless they ask for stable.
+    pub to: Role,
+    /// Whether those that reach the canary are failed without asking it.
+    pub fail: bool,
+    /// Its counters of stable.
+    pub stable: SlotId,
+    /// Its counters of the canary.
+    pub canary: SlotId,
+}
+
+impl std::fmt::Debug for Rehearsal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rehearsal").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 impl Service {
@@ -70,6 +124,11 @@ impl Service {
 impl Table {
     /// A table that matches nothing.
     pub fn empty() -> Self {
-        Self { generation: 0, services: Vec::new(), matcher: Arc::default() }
+        Self {
+            generation: 0,
+            services: Vec::new(),
+            matcher: Arc::default(),
+            rehearsals: Vec::new(),
+        }
     }
 }

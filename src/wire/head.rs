@@ -30,6 +30,13 @@ impl Field {
     pub const CACHE_CONTROL: Self = Self(http::header::CACHE_CONTROL);
     /// `Set-Cookie`
     pub const SET_COOKIE: Self = Self(http::header::SET_COOKIE);
+    /// `X-Serin-Pool`: which pool answered a rehearsal.
+    pub const X_SERIN_POOL: Self = Self(HeaderName::from_static("x-serin-pool"));
+    /// `X-Serin-Rehearsal`: the token of a rehearsal.
+    pub const X_SERIN_REHEARSAL: Self = Self(HeaderName::from_static("x-serin-rehearsal"));
+    /// `X-Serin-Rehearsal-Side`: the side that a request of a rehearsal asks for.
+    pub const X_SERIN_REHEARSAL_SIDE: Self =
+        Self(HeaderName::from_static("x-serin-rehearsal-side"));
     /// `X-Real-IP`
     pub const X_REAL_IP: Self = Self(HeaderName::from_static("x-real-ip"));
 
@@ -242,6 +249,11 @@ impl ResponseHead {
     /// Adds a value to `field`.
     pub fn append(&mut self, field: &Field, value: Value) {
         self.fields.append(&field.0, value.0);
+    }
+
+    /// Makes `value` the only value of `field`.
+    pub fn set(&mut self, field: &Field, value: Value) {
+        self.fields.insert(&field.0, value.0);
     }
 
     /// Makes `value` the only value of field `name`, without a copy.

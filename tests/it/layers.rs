@@ -34,6 +34,7 @@ const PURE_FILES: &[&str] = &[
     "src/control/reload.rs",
     "src/measure/histogram.rs",
     "src/measure/outcome.rs",
+    "src/measure/routes.rs",
     "src/table/matching.rs",
     "src/upstream/pick.rs",
 ];
