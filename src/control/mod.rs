@@ -7,8 +7,10 @@
 mod act;
 mod command;
 mod decide;
+mod gates;
 mod judging;
 mod live;
+mod notify;
 mod publish;
 mod reload;
 mod service;
