@@ -118,6 +118,7 @@ impl Control {
     }
 
     fn deploy(&mut self, name: &str, deploy: Deploy, cause: Cause) -> Result<(), Refusal> {
+        let routes = self.choose_routes(name);
         let Some(service) = self.services.get_mut(name) else { return Ok(()) };
         let live = &service.live;
         let id = deploy.id.clone().unwrap_or_else(|| deploy.version.clone());
@@ -187,6 +188,7 @@ impl Control {
             canary_errors: 0,
             decisions: Vec::new(),
             judge: None,
+            routes,
         });
         service.verdict = None;
         service.forget(&pool);

@@ -12,10 +12,12 @@ use super::writer::{Job, Stored};
 use super::{Control, SAVE_EVERY};
 use crate::clock;
 use crate::rollout::{self, Effect, End, Event, Refused, Stage, State};
-use crate::split::{Salt, Weight};
+use crate::split::Weight;
 
 /// How long the end of the process waits for the disk.
 const LAST_WRITES: Duration = Duration::from_secs(3);
+/// How many services' counts of comparisons a tick may write: releases come first.
+const COUNTS_AT_ONCE: usize = 2;
 
 impl Control {
     /// Lets `event` happen to service `name`. Events that no longer apply are dropped: the state
@@ -70,7 +72,7 @@ impl Control {
         for effect in effects {
             match effect {
                 Effect::Renew => {
-                    service.live.salt = Salt(rand::random());
+                    service.live.salt = service.draw_salt();
                     if let Some(canary) = service.live.canary.clone()
                         && let Some(pool) = self.publisher.pool(service, &canary)
                     {
@@ -101,8 +103,12 @@ impl Control {
     /// Changes the share that is set by hand: at once, and on disk after it. A way back is intended
     /// first, for it must survive the end of the process whatever the disk does.
     pub(super) fn change_share(&mut self, name: &str, weight: Weight, what: &str, cause: &Cause) {
+        let routes = self.choose_routes(name);
         let Some(service) = self.services.get_mut(name) else { return };
         let before = std::mem::replace(&mut service.live.weight, weight);
+        if before.is_zero() {
+            service.live.watch_routes = routes;
+        }
         // Another share is another comparison.
         service.live.watch = None;
         let decision = decision(what, weight, cause);
@@ -170,8 +176,15 @@ impl Control {
 
     /// Writes again what could not be written, and now and then what the judge has seen.
     pub(super) fn save_what_is_due(&mut self, dt: Duration) {
+        let mut counts = COUNTS_AT_ONCE;
         for service in self.services.values_mut() {
             let judging = service.live.watch.is_some() || service.live.state().is_running();
+            if counts > 0 && service.judging.counts_unsaved {
+                counts -= 1;
+                // A few comparisons that are lost with the machine matter to nobody.
+                let saved = save(&self.jobs, service, Durability::Process, 0);
+                service.judging.counts_unsaved = !saved;
+            }
             if !judging && !service.unsaved {
                 continue;
             }

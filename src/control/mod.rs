@@ -11,9 +11,13 @@ mod gates;
 mod judging;
 mod live;
 mod notify;
+mod placebo;
 mod publish;
+mod recording;
 mod reload;
+mod resources;
 mod service;
+mod settle;
 mod start;
 mod stats;
 mod store;
@@ -34,7 +38,7 @@ use crate::config::Config;
 use crate::measure;
 use crate::upstream::registry::Resolved;
 use command::{Command, no_such_service};
-use publish::Publisher;
+use publish::{Owner, Publisher};
 use service::Service;
 use store::Store;
 use writer::{Job, Stored};
@@ -43,7 +47,9 @@ pub use command::{Action, Asker, Deploy, DeployStep, Handle, Refusal, Reloaded};
 pub use live::Decision;
 pub use start::{Setup, start};
 pub use store::{Store as StateStore, Unusable};
-pub use view::{EndpointView, LatencyView, PoolView, RolloutView, ServiceView, ShareView};
+pub use view::{
+    EndpointView, LatencyView, PlaceboView, PoolView, RolloutView, ServiceView, ShareView,
+};
 
 /// How often what was measured is judged.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,6 +69,10 @@ pub struct Control {
     store: Store,
     jobs: mpsc::Sender<Job>,
     drain: measure::Drain,
+    samplers: resources::Samplers,
+    recorder: recording::Recorder,
+    /// Since what was sampled of paths was halved.
+    samples_age: Duration,
     report: views::Report,
     boot: String,
     last_tick: Instant,
@@ -76,6 +86,7 @@ pub struct Inbox {
     changed: Arc<Notify>,
     resolved: mpsc::Receiver<Resolved>,
     stored: mpsc::Receiver<Stored>,
+    samples: mpsc::Receiver<resources::Sample>,
     stop: oneshot::Receiver<()>,
 }
 
@@ -105,6 +116,7 @@ impl Control {
                 () = inbox.changed.notified() => self.health_changed(),
                 Some(command) = inbox.commands.recv() => self.command(command),
                 Some(resolved) = inbox.resolved.recv() => self.resolved(resolved),
+                Some(sample) = inbox.samples.recv() => self.sampled(&sample),
             }
         }
         self.save_all(&mut inbox.stored).await;
@@ -123,15 +135,16 @@ impl Control {
         let (services, owners) = (&mut self.services, &self.publisher.owners);
         let report = &mut self.report;
         self.drain.drain(|slot, delta| {
-            let Some((service, pool)) = owners.get(slot.index()) else { return };
+            let Some(Owner { service, pool, half }) = owners.get(slot.index()) else { return };
             if let Some(known) = services.get_mut(service) {
                 report.measured(known, pool, &delta);
-                known.measured(pool, &delta);
+                known.measured(pool, *half, &delta);
             }
         });
         for (name, event, cause) in self.each(|service, pools| service.tick(dt, pools)) {
             self.decide(&name, event, cause);
         }
+        self.settle(dt);
         self.retire();
         self.save_what_is_due(dt);
         self.report.tick(dt, &self.services, &self.publisher);

@@ -5,19 +5,29 @@ use std::sync::Arc;
 
 use super::service::{Pools, Service};
 use crate::measure::SlotId;
+use crate::measure::routes::Routes;
 use crate::split::Split;
 use crate::table::{self, Cell, Matcher, Side, Table};
 use crate::upstream::Pool;
-use crate::upstream::registry::{PoolKey, Registry};
+use crate::upstream::registry::Registry;
+
+/// Whose counters a slot holds.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Owner {
+    pub(super) service: String,
+    pub(super) pool: String,
+    /// Whether they are of the half of stable that is measured apart.
+    pub(super) half: bool,
+}
 
 /// Owns the one cell, and everything that a table is made of.
 #[derive(Debug)]
 pub(super) struct Publisher {
     cell: Cell,
     pub(super) registry: Registry,
-    slots: HashMap<PoolKey, SlotId>,
+    slots: HashMap<Owner, SlotId>,
     /// Whose slot is whose, by the slot's number.
-    pub(super) owners: Vec<PoolKey>,
+    pub(super) owners: Vec<Owner>,
     matcher: Arc<Matcher>,
     services: Vec<Arc<table::Service>>,
     pub(super) generation: u64,
@@ -99,7 +109,7 @@ impl Publisher {
         let Pools { stable, canary } = self.pools(service)?;
         let name = service.config.name.clone();
         let mut side = |pool: Arc<Pool>| {
-            let slot = self.slot((name.clone(), pool.name.clone()))?;
+            let slot = self.slot(&name, &pool.name, false)?;
             Some(Side { pool, slot })
         };
         let (stable, canary) = (side(stable), canary.and_then(&mut side));
@@ -107,6 +117,11 @@ impl Publisher {
             tracing::error!(service = name, "more pools than can be measured");
             return None;
         };
+        let placebo = service.live.next_salt.filter(|_| service.is_placebo());
+        let placebo = placebo.and_then(|salt| {
+            let slot = self.slot(&name, &stable.pool.name, true)?;
+            Some(table::Placebo { salt, slot })
+        });
         Some(table::Service {
             split: Split { weight: service.live.share(), salt: service.live.salt },
             sticky: service.config.sticky.clone(),
@@ -114,19 +129,26 @@ impl Publisher {
             force: service.config.force.clone(),
             stable,
             canary,
-            routes: Arc::default(),
-            placebo: None,
+            routes: Arc::new(Routes::new(service.live.routes().iter().cloned())),
+            placebo,
             name,
         })
     }
 
-    fn slot(&mut self, key: PoolKey) -> Option<SlotId> {
-        if let Some(slot) = self.slots.get(&key) {
+    /// The slot of `pool`, or of the half of it that is measured apart, if it has one.
+    pub(super) fn known_slot(&self, service: &str, pool: &str, half: bool) -> Option<SlotId> {
+        let (service, pool) = (service.to_owned(), pool.to_owned());
+        self.slots.get(&Owner { service, pool, half }).copied()
+    }
+
+    fn slot(&mut self, service: &str, pool: &str, half: bool) -> Option<SlotId> {
+        let owner = Owner { service: service.to_owned(), pool: pool.to_owned(), half };
+        if let Some(slot) = self.slots.get(&owner) {
             return Some(*slot);
         }
         let slot = SlotId::new(self.owners.len())?;
-        self.owners.push(key.clone());
-        self.slots.insert(key, slot);
+        self.owners.push(owner.clone());
+        self.slots.insert(owner, slot);
         Some(slot)
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::judging::{Seen, run};
+use super::judging::{Judging, Seen};
 use super::live::{Live, millis};
 use crate::clock;
 use crate::config;
-use crate::judge::{self, Interval, Purpose, Ruling, StepRule, Verdict};
+use crate::judge::{self, Interval, Ruling, Verdict};
 use crate::rollout::{Event, Stage, State};
+use crate::split::Salt;
 use crate::split::issued::Issuer;
 use crate::upstream::{Pool, Standing};
 
@@ -49,6 +50,7 @@ pub(super) struct Service {
     pub(super) generation: u64,
     /// By pool.
     pub(super) seen: BTreeMap<String, Seen>,
+    pub(super) judging: Judging,
     pub(super) verdict: Option<Verdict>,
     /// How long the stage has been watched, pauses left out.
     observed: Duration,
@@ -80,13 +82,15 @@ pub(super) struct Pools {
 pub(super) type Follows = Option<(Event, Cause)>;
 
 impl Service {
-    pub(super) fn new(config: config::Service, issuer: Option<Issuer>, live: Live) -> Self {
+    pub(super) fn new(config: config::Service, issuer: Option<Issuer>, mut live: Live) -> Self {
+        live.next_salt.get_or_insert_with(|| Salt(rand::random()));
         Self {
             config,
             issuer,
             live,
             generation: 0,
             seen: BTreeMap::new(),
+            judging: Judging::default(),
             verdict: None,
             observed: Duration::ZERO,
             deadline_passed: false,
@@ -114,6 +118,7 @@ impl Service {
         if let Some(judged) = judged {
             judged.judge.restart_step();
         }
+        self.judging.observe_anew();
     }
 
     /// Lets `dt` pass, and returns what follows from what was seen.
@@ -121,6 +126,7 @@ impl Service {
         for seen in self.seen.values_mut() {
             seen.stats.age(dt);
         }
+        self.pass(dt);
         let event = match self.live.state() {
             State::Running { stage, moving, paused } => {
                 if !paused {
@@ -130,8 +136,12 @@ impl Service {
                 // A bad verdict is heard at any time; the rest waits for the move or the operator.
                 event.filter(|(event, _)| *event == Event::Fail || (moving.is_none() && !paused))
             }
-            State::Idle | State::Ended(_) => self.watch_tick(dt, pools),
+            State::Idle | State::Ended(_) => {
+                self.judging.recording.end();
+                self.watch_tick(dt, pools)
+            }
         };
+        self.placebo_tick(dt, pools.stable.standing() != Standing::Down);
         for seen in self.seen.values_mut() {
             seen.interval = Interval::default();
         }
@@ -149,14 +159,10 @@ impl Service {
     }
 
     fn running_tick(&mut self, stage: Stage, dt: Duration, pools: &Pools) -> Follows {
-        let step = match stage {
-            Stage::Gate => return self.gate(pools),
-            Stage::Step(step) | Stage::Approval(step) => step,
-            Stage::Guard | Stage::Done => usize::MAX,
-        };
-        let tick = self.take_tick(step, dt, pools);
-        let judged = self.judged()?;
-        let verdict = run(judged, tick);
+        if stage == Stage::Gate {
+            return self.gate(pools);
+        }
+        let verdict = self.judge_rollout(stage, dt, pools)?;
         self.alarm(&verdict);
         let event = self.after(stage, &verdict).or_else(|| empty(pools));
         self.verdict = Some(verdict);
@@ -204,7 +210,8 @@ impl Service {
             (_, Stage::Guard)
                 if self.observed >= plan.guard
                     && verdict.evidence.canary_n > 0
-                    && !verdict.alarm =>
+                    && !verdict.alarm
+                    && verdict.reason != "resources" =>
             {
                 let seconds = plan.guard.as_secs();
                 let words = format!("{seconds} s at 100% without a bad verdict");
@@ -233,17 +240,7 @@ impl Service {
             return None;
         }
         if self.config.judge.watch {
-            let tick = self.take_tick(0, dt, pools);
-            if self.live.watch.is_none() {
-                let rule = StepRule {
-                    weight: self.live.weight.fraction(),
-                    requests: u64::MAX,
-                    // Infinity would not survive being written as JSON.
-                    hold_s: f64::MAX,
-                };
-                self.live.watch = Some(self.new_judge(vec![rule], Purpose::Watch));
-            }
-            let verdict = run(self.live.watch.as_mut()?, tick);
+            let verdict = self.judge_watch(dt, pools)?;
             self.alarm(&verdict);
             let bad = verdict.ruling == Ruling::Rollback;
             let cause = Cause::of_verdict(&verdict);

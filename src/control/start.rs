@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -12,7 +13,7 @@ use super::live::{Live, record};
 use super::publish::Publisher;
 use super::service::{Cause, Service};
 use super::store::{Back, Intent, Store, Unusable, boot_id};
-use super::{Control, Inbox, reload, views, writer};
+use super::{Control, Inbox, recording, reload, resources, views, writer};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::measure;
@@ -89,6 +90,7 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
         .name("serin-store".into())
         .spawn(move || writer::run(&writer_store, job_inbox, &stored))
         .map_err(|error| Unusable::new(format!("cannot make a thread: {error}")))?;
+    let (samplers, samples) = resources::Samplers::new(service_thread.clone());
     let registry = Registry::new(service_thread, Arc::clone(&changed), resolved);
     let mut control = Control {
         config: Arc::new(config),
@@ -98,6 +100,9 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
         store,
         jobs,
         drain,
+        samplers,
+        recorder: recording::Recorder::default(),
+        samples_age: Duration::ZERO,
         report: views::Report::new(metrics),
         boot,
         last_tick: clock::now(),
@@ -105,11 +110,15 @@ pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()
     };
     control.publisher.publish_all(&mut control.services);
     control.resume();
+    for (name, service) in &control.services {
+        control.report.placebo(name, service.live.placebo);
+    }
     let inbox = Inbox {
         commands: command_inbox,
         changed,
         resolved: resolved_inbox,
         stored: stored_inbox,
+        samples,
         stop: stop_inbox,
     };
     Ok((control, inbox, Handle { commands }, stop))

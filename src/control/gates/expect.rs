@@ -29,7 +29,12 @@ pub(super) fn meets(expect: &Expect, answer: &Answer, took: Duration) -> Result<
     if wrong.is_empty() {
         return Ok(format!("status {} in {}", answer.status, span_words(took)));
     }
-    Err(format!("{}; the answer was {}: {}", wrong.join("; "), answer.status, excerpt(&answer.body)))
+    Err(format!(
+        "{}; the answer was {}: {}",
+        wrong.join("; "),
+        answer.status,
+        excerpt(&answer.body)
+    ))
 }
 
 fn status(expect: &Expect, answer: &Answer) -> Option<String> {
@@ -103,8 +108,7 @@ fn same(a: &Value, b: &Value) -> bool {
             x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y))
         }
         (Value::Object(x), Value::Object(y)) => {
-            x.len() == y.len()
-                && x.iter().all(|(key, x)| y.get(key).is_some_and(|y| same(x, y)))
+            x.len() == y.len() && x.iter().all(|(key, x)| y.get(key).is_some_and(|y| same(x, y)))
         }
         _ => a == b,
     }

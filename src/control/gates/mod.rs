@@ -164,12 +164,7 @@ pub(super) async fn hook(
     }
 }
 
-async fn check(
-    gate: &Gate,
-    asked: &Asked,
-    role: Role,
-    until: Instant,
-) -> Result<Passed, Failed> {
+async fn check(gate: &Gate, asked: &Asked, role: Role, until: Instant) -> Result<Passed, Failed> {
     match &gate.check {
         Check::Request(smoke) => request::check(smoke, asked, role, until).await,
         Check::Command(arguments) => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::text::{in_promql, in_url};
 use super::sample::{self, Finding};
+use super::text::{in_promql, in_url};
 use super::{Asked, Failed, Passed};
 use crate::clock;
 use crate::config::{Query, Url};

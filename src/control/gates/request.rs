@@ -40,7 +40,8 @@ pub(super) async fn check(
                 "the deadline passed when {asked_before} of {count} endpoints had been asked"
             )));
         }
-        let url = Url { tls: false, host: target.host.clone(), port: target.port, target: place.clone() };
+        let url =
+            Url { tls: false, host: target.host.clone(), port: target.port, target: place.clone() };
         let headers: Vec<_> = smoke
             .headers
             .iter()

@@ -31,13 +31,22 @@ pub(super) fn read(answer: &Answer) -> Result<f64, String> {
     let said = || excerpt(&answer.body);
     let body: Value = match serde_json::from_slice(&answer.body) {
         Ok(body) if !answer.cut => body,
-        _ => return Err(format!("status {}, but no answer of Prometheus: {}", answer.status, said())),
+        _ => {
+            return Err(format!(
+                "status {}, but no answer of Prometheus: {}",
+                answer.status,
+                said()
+            ));
+        }
     };
     if body["status"] != "success" {
         let kind = body["errorType"].as_str().unwrap_or("error");
         let words = body["error"].as_str().map_or_else(said, str::to_owned);
         let words = bounded(&words, SAID_BYTES_MAX);
-        return Err(format!("Prometheus refused the query (status {}, {kind}): {words}", answer.status));
+        return Err(format!(
+            "Prometheus refused the query (status {}, {kind}): {words}",
+            answer.status
+        ));
     }
     let result = &body["data"]["result"];
     let sample = match body["data"]["resultType"].as_str() {

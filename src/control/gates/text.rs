@@ -155,7 +155,10 @@ mod tests {
     #[test]
     fn known_names_are_filled_in_and_other_braces_stay() {
         let filled = |text| NAMES.fill(text, as_it_is);
-        assert_eq!(filled("/{service}/{pool}/{role}?at={endpoint}"), "/shop/green/canary?at=app:3000");
+        assert_eq!(
+            filled("/{service}/{pool}/{role}?at={endpoint}"),
+            "/shop/green/canary?at=app:3000"
+        );
         assert_eq!(filled(r#"{"a": {"b": {pool}}}"#), r#"{"a": {"b": green}}"#);
         assert_eq!(filled("{ pool } {pools} {"), "{ pool } {pools} {");
     }
@@ -168,10 +171,7 @@ mod tests {
     #[test]
     fn a_value_cannot_leave_the_place_it_was_put_into() {
         assert_eq!(NAMES.fill("/v/{version}", in_url), "/v/4.2%20%22rc%22%20%7Bpool%7D");
-        assert_eq!(
-            NAMES.fill_body(r#"{"v": "{version}"}"#),
-            r#"{"v": "4.2 \"rc\" {pool}"}"#
-        );
+        assert_eq!(NAMES.fill_body(r#"{"v": "{version}"}"#), r#"{"v": "4.2 \"rc\" {pool}"}"#);
         assert_eq!(NAMES.fill_body("v={version}"), "v=4.2 \"rc\" {pool}");
         let hostile = Names { version: r#"x"} or vector(1) # '\"#, ..NAMES };
         assert_eq!(

@@ -46,7 +46,10 @@ pub(super) async fn ask(url: &Url, question: Value, until: Instant) -> Result<Pa
             return Err(Failed::new(format!("{host} answered {}: {said}", answer.status)));
         }
         if answer.status != 202 {
-            return Ok(Passed { words: format!("{host} answered {}", answer.status), output: None });
+            return Ok(Passed {
+                words: format!("{host} answered {}", answer.status),
+                output: None,
+            });
         }
         let wait = answer.retry_after().unwrap_or(WAIT).clamp(WAIT_MIN, WAIT_MAX);
         if clock::now() + wait >= until {

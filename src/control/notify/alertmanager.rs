@@ -49,9 +49,8 @@ pub(super) fn notice(event: &Event) -> Option<Value> {
     }
     if event.moves_on() {
         // An alert ends when one with the same labels says so.
-        alerts.extend(
-            HOLDS.map(|kind| json!({ "labels": labels(event, kind), "endsAt": event.at })),
-        );
+        alerts
+            .extend(HOLDS.map(|kind| json!({ "labels": labels(event, kind), "endsAt": event.at })));
     }
     (!alerts.is_empty()).then(|| alerts.into())
 }

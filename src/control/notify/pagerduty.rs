@@ -23,9 +23,9 @@ pub(super) fn notice(event: &Event, routing_key: &str) -> Option<Value> {
     };
     let key = bounded(&key, KEY_BYTES_MAX);
     if event.severity == Severity::Info {
-        return event.moves_on().then(|| {
-            json!({ "routing_key": routing_key, "event_action": "resolve", "dedup_key": key })
-        });
+        return event.moves_on().then(
+            || json!({ "routing_key": routing_key, "event_action": "resolve", "dedup_key": key }),
+        );
     }
     let title = event.title();
     let summary = match event.words.is_empty() {

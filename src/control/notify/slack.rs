@@ -26,7 +26,8 @@ pub(super) fn notice(event: &Event) -> Value {
         false => format!("{sign} *{title}*\n{words}"),
     };
     let facts = super::facts(event);
-    let facts: Vec<_> = facts.iter().map(|(name, value)| format!("{name}: {}", escaped(value))).collect();
+    let facts: Vec<_> =
+        facts.iter().map(|(name, value)| format!("{name}: {}", escaped(value))).collect();
     json!({
         "text": cut(&format!("{sign} {title}")),
         "blocks": [
@@ -64,7 +65,10 @@ mod tests {
 
     #[test]
     fn markup_in_words_is_only_text() {
-        assert_eq!(escaped("<!channel> & <http://x|y>"), "&lt;!channel&gt; &amp; &lt;http://x|y&gt;");
+        assert_eq!(
+            escaped("<!channel> & <http://x|y>"),
+            "&lt;!channel&gt; &amp; &lt;http://x|y&gt;"
+        );
     }
 
     #[test]

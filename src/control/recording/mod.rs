@@ -161,7 +161,8 @@ mod tests {
         recording.end();
         recording.tick(&Tick::default(), 0.1);
         assert_eq!(kinds(&recording), ["init", "tick", "restart_step", "end", "init", "end"]);
-        let paths: Vec<_> = recording.lines.iter().map(|line| line.path.to_str().unwrap()).collect();
+        let paths: Vec<_> =
+            recording.lines.iter().map(|line| line.path.to_str().unwrap()).collect();
         assert_eq!(paths, ["a", "a", "a", "a", "b", "b"]);
     }
 

@@ -88,7 +88,8 @@ impl Blocks {
             return None;
         };
         let both = cores(&open.stable, stable).zip(cores(&open.canary, canary));
-        let (Some((stable_cores, canary_cores)), Some(span_s)) = (both, span_s(open, canary)) else {
+        let (Some((stable_cores, canary_cores)), Some(span_s)) = (both, span_s(open, canary))
+        else {
             self.open = Some(fresh);
             return None;
         };
@@ -155,7 +156,8 @@ mod tests {
         let (stable, canary) = (reading("s", 0.0, 5.0), reading("c", 0.0, 7.0));
         assert_eq!(blocks.sampled(&[stable], &[canary], 10.0), None);
         blocks.served(Requests { stable: requests.0, canary: requests.1 });
-        let (stable, canary) = (reading("s", 10.0, 5.0 + cpu_s.0), reading("c", 10.0, 7.0 + cpu_s.1));
+        let (stable, canary) =
+            (reading("s", 10.0, 5.0 + cpu_s.0), reading("c", 10.0, 7.0 + cpu_s.1));
         blocks.sampled(&[stable], &[canary], 10.0)
     }
 

@@ -44,7 +44,10 @@ impl Limits {
                 if let Some(words) = words.filter(|_| times >= SAMPLES) {
                     let source = &reading.source;
                     self.broken.get_or_insert_with(|| {
-                        format!("{source} of pool {}: {words}, {times} samples running", looked.pool)
+                        format!(
+                            "{source} of pool {}: {words}, {times} samples running",
+                            looked.pool
+                        )
                     });
                 }
             }
@@ -132,10 +135,12 @@ mod tests {
     #[test]
     fn memory_is_over_after_three_samples_running_and_says_how_much() {
         let sizes = [95.0, 95.0, 89.0, 95.0, 96.0, 97.0, 98.0, 50.0];
-        let found = story((0..).zip(sizes).map(|(n, size)| reading(f64::from(n), 0.0, size)).collect());
+        let found =
+            story((0..).zip(sizes).map(|(n, size)| reading(f64::from(n), 0.0, size)).collect());
         let broken: Vec<bool> = found.iter().map(Option::is_some).collect();
         assert_eq!(broken, [false, false, false, false, false, true, true, false]);
-        let words = "10.0.0.1:80 of pool green: memory 97.0 MiB of 100.0 MiB, above 90%, 3 samples running";
+        let words =
+            "10.0.0.1:80 of pool green: memory 97.0 MiB of 100.0 MiB, above 90%, 3 samples running";
         assert_eq!(found[5].as_deref(), Some(words));
     }
 
@@ -156,7 +161,8 @@ mod tests {
         let broken: Vec<bool> = found.iter().map(Option::is_some).collect();
         assert_eq!(broken, [false, false, false, false, false, true]);
         let restarts = [0.0, 1.9, 3.8, 0.1, 2.0, 3.9, 5.8];
-        let found = story((0..).zip(restarts).map(|(n, cpu)| reading(f64::from(n), cpu, 1.0)).collect());
+        let found =
+            story((0..).zip(restarts).map(|(n, cpu)| reading(f64::from(n), cpu, 1.0)).collect());
         assert_eq!(found.iter().position(Option::is_some), Some(6));
     }
 

@@ -166,7 +166,8 @@ impl Watched {
             let seconds = self.silent_for.as_secs();
             return Some(format!("resources were not read for {seconds} s"));
         }
-        let said = self.missing.iter().map(|(pool, why)| format!("resources of pool {pool}: {why}"));
+        let said =
+            self.missing.iter().map(|(pool, why)| format!("resources of pool {pool}: {why}"));
         let said: Vec<String> = said.collect();
         (!said.is_empty()).then(|| said.join("; "))
     }
@@ -197,7 +198,8 @@ fn missing(looked: &Looked, rule: &config::Resources) -> Option<String> {
             Ok(found) if found.cpu_s.is_none() && (rule.cpu.is_some() || rule.memory.is_none()) => {
                 Some(format!("{source} does not say its CPU time"))
             }
-            Ok(found) if found.memory_bytes.is_none() && rule.memory.is_some() => {
+            // Without a limit there is nothing to hold it to.
+            Ok(found) if found.memory_bytes.is_none() && limited(found, rule) => {
                 Some(format!("{source} does not say its memory"))
             }
             Ok(_) => None,
@@ -209,6 +211,11 @@ fn missing(looked: &Looked, rule: &config::Resources) -> Option<String> {
         1 => silent.into_iter().next(),
         more => silent.into_iter().next().map(|first| format!("{first}, and {} more", more - 1)),
     }
+}
+
+/// Whether memory is held to a limit that is known.
+const fn limited(found: &Use, rule: &config::Resources) -> bool {
+    rule.memory.is_some() && (found.memory_limit.is_some() || rule.memory_limit.is_some())
 }
 
 /// Which limit is asked for and not known.

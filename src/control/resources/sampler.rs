@@ -4,6 +4,8 @@
 //! look that finds the queue full is lost: control hears of it as silence.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::source::{self, Found};
 use super::{Looked, Reading, Sample};
 use crate::clock;
-use crate::config::{self, Pid, ResourceSource};
+use crate::config::{self, Pid, ResourceSource, Target};
 use crate::upstream::Pool;
 
 /// How long a source may take to answer.
@@ -157,15 +159,15 @@ async fn look(plan: &Plan, origin: Instant) -> Looked {
 /// One thing to ask.
 #[derive(Clone, Debug)]
 enum Source {
-    Metrics(String, Option<std::net::SocketAddr>),
-    Cgroup(std::path::PathBuf),
+    Metrics(String, Option<(Target, SocketAddr)>),
+    Cgroup(PathBuf),
     Process(Pid),
 }
 
 impl Source {
     async fn ask(self) -> Found {
         match self {
-            Self::Metrics(url, address) => source::exposition(&url, address, DEADLINE).await,
+            Self::Metrics(url, endpoint) => source::exposition(&url, endpoint, DEADLINE).await,
             Self::Cgroup(folder) => source::cgroup(folder).await,
             Self::Process(pid) => source::process(pid).await,
         }
@@ -180,11 +182,13 @@ fn sources(source: &ResourceSource, pool: &Pool) -> Vec<(String, Source)> {
         ResourceSource::Metrics(url) if url.contains(ENDPOINT) => {
             let up = pool.endpoints.iter().filter(|endpoint| endpoint.is_available());
             up.map(|endpoint| {
-                let (name, address) = (endpoint.target.to_string(), endpoint.address);
-                let url = url.replace(ENDPOINT, &name);
-                // A name may stand for many endpoints.
-                let name = if name == address.to_string() { name } else { format!("{name} ({address})") };
-                (name, Source::Metrics(url, Some(address)))
+                let (target, address) = (endpoint.target.clone(), endpoint.address);
+                let url = url.replace(ENDPOINT, &target.to_string());
+                let mut name = target.to_string();
+                if name != address.to_string() {
+                    name = format!("{name} ({address})");
+                }
+                (name, Source::Metrics(url, Some((target, address))))
             })
             .collect()
         }

@@ -2,14 +2,17 @@
 
 use std::fs::OpenOptions;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::{Use, cgroup, exposition, pid};
-use crate::config::Pid;
-use crate::outbound;
+use crate::config::{Pid, Target, Url};
+use crate::outbound::{self, Request};
 
 /// The longest file that is read: `/proc` and cgroup files have a few kilobytes.
 const FILE_MAX: u64 = 64 * 1024;
@@ -70,20 +73,29 @@ async fn blocking(read: impl FnOnce() -> Found + Send + 'static) -> Found {
     tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-/// What an endpoint exposes at `url`; asked at `address`, whatever the URL's name resolves to.
-pub(super) async fn exposition(url: &str, address: Option<SocketAddr>, limit: Duration) -> Found {
+/// What an endpoint exposes at `url`.
+pub(super) async fn exposition(
+    url: &str,
+    endpoint: Option<(Target, SocketAddr)>,
+    limit: Duration,
+) -> Found {
     let url: Url = url.parse().map_err(|error| format!("cannot be asked: {error}"))?;
     let request = Request { method: "GET", url: &url, headers: &[], body: Bytes::new() };
-    let asked = match address {
-        Some(address) => outbound::send_to(address, &request, limit).await,
+    // A name may stand for many endpoints; this one is asked where it is.
+    let is = |target: &Target| target.host == url.host && target.port == url.port;
+    let asked = match endpoint.filter(|(target, _)| is(target)) {
+        Some((_, address)) => outbound::send_to(address, &request, limit).await,
         None => outbound::send(&request, limit).await,
     };
     let answer = asked.map_err(|error| format!("does not answer: {error}"))?;
     if !answer.is_success() {
         return Err(format!("answers {} to GET {}", answer.status, url.target));
     }
+    let mut text = String::from_utf8_lossy(&answer.body);
     if answer.cut {
-        return Err(format!("exposes more than {} at {}", bytes(BODY_BYTES_MAX), url.target));
+        // Half a number at the end would be another number.
+        let whole = text.rfind('\n').unwrap_or_default();
+        text.to_mut().truncate(whole);
     }
-    Ok(exposition::read(&String::from_utf8_lossy(&answer.body)))
+    Ok(exposition::read(&text))
 }
