@@ -51,6 +51,7 @@ impl Judging {
     /// The stage's observation begins anew.
     pub(super) fn observe_anew(&mut self) {
         self.step = None;
+        self.placebo = Placebo::default();
         self.resources.begin_block();
         self.recording.restart_step();
     }
@@ -66,7 +67,7 @@ impl Service {
         if judged {
             seen.step.add(delta, key_cap);
         } else if pool == self.live.stable {
-            self.judging.placebo.measured(half, &delta.interval);
+            self.judging.placebo.measured(half, delta);
         }
         merge(&mut seen.interval, &delta.interval);
         if is_canary

@@ -15,6 +15,7 @@ use super::live::{Judged, millis};
 use super::service::Service;
 use crate::clock;
 use crate::judge::{Interval, Purpose, Ruling, StepRule, Tick, Verdict};
+use crate::measure::Delta;
 use crate::split::Salt;
 
 /// How many comparisons there were, and how many of them found a difference.
@@ -29,6 +30,8 @@ pub(super) struct Counts {
 pub(super) struct Placebo {
     /// What the halves did since the judge's last tick, the one measured apart second.
     halves: [Interval; 2],
+    /// A bit for each sticky key that was seen in this window.
+    keys: [[u64; 4]; 2],
     /// How long that was.
     gathered: Duration,
     /// Not all services are judged at once, so each has its own moment of the second.
@@ -67,8 +70,12 @@ const WINDOW: std::ops::RangeInclusive<Duration> =
 
 impl Placebo {
     /// Takes in what a half of the stable pool did.
-    pub(super) fn measured(&mut self, apart: bool, interval: &Interval) {
-        merge(&mut self.halves[usize::from(apart)], interval);
+    pub(super) fn measured(&mut self, apart: bool, delta: &Delta) {
+        let half = usize::from(apart);
+        merge(&mut self.halves[half], &delta.interval);
+        for (all, bits) in self.keys[half].iter_mut().zip(delta.keys_seen) {
+            *all |= bits;
+        }
     }
 
     /// The window that runs.
@@ -123,7 +130,11 @@ impl Service {
             return;
         }
         let placebo = &mut self.judging.placebo;
-        let [stable, canary] = std::mem::take(&mut placebo.halves);
+        let [mut stable, mut canary] = std::mem::take(&mut placebo.halves);
+        for (half, keys) in [&mut stable, &mut canary].into_iter().zip(placebo.keys) {
+            half.healthy = healthy;
+            half.distinct_keys = keys.iter().map(|bits| u64::from(bits.count_ones())).sum();
+        }
         let gathered = std::mem::take(&mut placebo.gathered);
         // Time without traffic shows nothing, so it does not count.
         if stable.n + canary.n + stable.inflight_slow + canary.inflight_slow == 0 {
@@ -133,12 +144,7 @@ impl Service {
             Some(window) => window,
             None => self.new_window(),
         };
-        let tick = Tick {
-            dt_s: gathered.as_secs_f64(),
-            stable: Interval { healthy, ..stable },
-            canary: Interval { healthy, ..canary },
-            ..Tick::default()
-        };
+        let tick = Tick { dt_s: gathered.as_secs_f64(), stable, canary, ..Tick::default() };
         let verdict = run(&mut window.judged, tick, |_| ());
         window.watched += gathered;
         window.log_e = verdict.evidence.log_e;
@@ -152,6 +158,7 @@ impl Service {
             }
         };
         self.window_ended(ended, &verdict);
+        self.judging.placebo.keys = Default::default();
         self.judging.placebo.ended = Some(ended);
     }
 
@@ -193,3 +200,6 @@ impl Service {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

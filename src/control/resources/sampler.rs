@@ -211,3 +211,7 @@ fn sources(source: &ResourceSource, pool: &Pool) -> Vec<(String, Source)> {
     sources.truncate(SOURCES_MAX);
     sources
 }
+
+#[cfg(test)]
+#[path = "tests/sampler.rs"]
+mod tests;

@@ -99,3 +99,57 @@ pub(super) async fn exposition(
     }
     Ok(exposition::read(&text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[tokio::test]
+    async fn a_process_is_found_by_number_and_by_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("app.pid");
+        let number = std::process::id();
+        fs::write(&file, format!("{number}\n")).unwrap();
+        for pid in [Pid::Number(number), Pid::File(file.clone())] {
+            let found = process(pid).await.unwrap();
+            assert!(found.cpu_s.is_some() && found.started.is_some(), "{found:?}");
+            assert!(found.memory_bytes.is_some_and(|bytes| bytes > 1e5), "{found:?}");
+        }
+        let gone = process(Pid::Number(u32::MAX)).await.unwrap_err();
+        assert_eq!(gone, "is not there (process 4294967295)");
+        fs::write(&file, "none").unwrap();
+        let bad = process(Pid::File(file)).await.unwrap_err();
+        assert_eq!(bad, "does not hold the number of a process");
+        let missing = process(Pid::File(dir.path().join("no.pid"))).await.unwrap_err();
+        assert!(missing.starts_with("cannot be read: "), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_cgroup_v2_is_read_and_another_folder_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let none = cgroup(path.clone()).await.unwrap_err();
+        assert!(none.contains("cpu.stat"), "{none}");
+        fs::write(path.join("cpu.stat"), "usage_usec 1500000\n").unwrap();
+        fs::write(path.join("memory.current"), "2097152\n").unwrap();
+        fs::write(path.join("memory.max"), "4194304\n").unwrap();
+        let found = cgroup(path).await.unwrap();
+        assert_eq!(found.cpu_s, Some(1.5));
+        assert_eq!(
+            (found.memory_bytes, found.memory_limit),
+            (Some(2_097_152.0), Some(4_194_304.0))
+        );
+    }
+
+    /// A pipe that nobody writes to would hold a thread for ever.
+    #[tokio::test]
+    async fn a_pipe_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("app.pid");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let asked = tokio::time::timeout(Duration::from_secs(10), process(Pid::File(pipe))).await;
+        assert_eq!(asked.unwrap().unwrap_err(), "does not hold the number of a process");
+    }
+}
