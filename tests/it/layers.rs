@@ -30,8 +30,14 @@ const MAY_NAME: &[(&str, &[&str], Kind)] = &[
 ];
 /// Files that decide and touch nothing, in modules that otherwise do.
 const PURE_FILES: &[&str] = &[
+    "src/control/judging/step.rs",
     "src/control/live.rs",
     "src/control/reload.rs",
+    "src/control/resources/blocks.rs",
+    "src/control/resources/cgroup.rs",
+    "src/control/resources/exposition.rs",
+    "src/control/resources/limits.rs",
+    "src/control/resources/pid.rs",
     "src/measure/histogram.rs",
     "src/measure/outcome.rs",
     "src/measure/routes.rs",

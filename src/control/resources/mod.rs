@@ -91,7 +91,8 @@ pub(super) struct Watched {
     silent_for: Duration,
     /// Since both pools are looked at.
     watched_for: Duration,
-    heard: bool,
+    /// How long the next sample may take; none before the first one.
+    patience: Option<Duration>,
 }
 
 /// After so many samples that did not come silence counts as missing.
@@ -108,7 +109,8 @@ impl Watched {
         settings: &Settings,
     ) {
         self.silent_for = Duration::ZERO;
-        self.heard = true;
+        let every = rules.into_iter().flatten().map(|rule| rule.every).max();
+        self.patience = every.map(|every| SILENT_SAMPLES * every + sampler::DEADLINE);
         self.missing.clear();
         self.unlimited.clear();
         for (looked, rule) in [&sample.stable, &sample.canary].into_iter().zip(rules) {
@@ -157,12 +159,13 @@ impl Watched {
 
     /// Why the pools' use is not known although it was asked for; nothing advances meanwhile.
     pub(super) fn missing(&self, rules: [Option<&config::Resources>; 2]) -> Option<String> {
-        let every = rules.into_iter().flatten().map(|rule| rule.every).max()?;
-        if !self.heard {
+        if rules.iter().all(Option::is_none) {
+            return None;
+        }
+        if self.patience.is_none() {
             return Some("resources are not read yet".into());
         }
-        let patience = SILENT_SAMPLES * every + sampler::DEADLINE;
-        if self.silent_for > patience {
+        if self.is_silent() {
             let seconds = self.silent_for.as_secs();
             return Some(format!("resources were not read for {seconds} s"));
         }
@@ -181,7 +184,11 @@ impl Watched {
 
     /// Whether `pool`'s use is not known although it was asked for.
     pub(super) fn is_missing(&self, pool: &str) -> bool {
-        self.missing.iter().any(|(known, _)| known == pool)
+        self.is_silent() || self.missing.iter().any(|(known, _)| known == pool)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.patience.is_some_and(|patience| self.silent_for > patience)
     }
 }
 
