@@ -135,8 +135,11 @@ fn is_up(endpoint: &EndpointView) -> bool {
 fn trouble(pool: &PoolView) -> String {
     let mut text = String::new();
     let name = &pool.name;
+    if let Some(why) = &pool.resources {
+        text.push_str(&format!("  ! {name}: resources: {}\n", words::one_line(why)));
+    }
     if pool.endpoints.is_empty() {
-        return format!("  ! {name}: it has no endpoint\n");
+        return format!("{text}  ! {name}: it has no endpoint\n");
     }
     if pool.endpoints.iter().all(|endpoint| endpoint.health == "down") {
         text.push_str(&format!("  ! {name}: every endpoint is down\n"));

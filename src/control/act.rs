@@ -127,6 +127,7 @@ impl Control {
     }
 
     fn deploy(&mut self, name: &str, deploy: Deploy, cause: Cause) -> Result<(), Refusal> {
+        let routes = self.choose_routes(name);
         let Some(service) = self.services.get_mut(name) else { return Ok(()) };
         let live = &service.live;
         let id = deploy.id.clone().unwrap_or_else(|| deploy.version.clone());
@@ -205,6 +206,7 @@ impl Control {
             gates: Vec::new(),
             rehearsal: None,
             plan,
+            routes,
         });
         service.verdict = None;
         service.forget(&pool);

@@ -8,7 +8,7 @@ use super::saving::{intend, persist};
 use super::service::{Cause, Service};
 use crate::clock;
 use crate::rollout::{self, Effect, End, Event, Refused, Stage, State};
-use crate::split::{Salt, Weight};
+use crate::split::Weight;
 
 impl Control {
     /// Lets `event` happen to service `name`. Events that no longer apply are dropped: the state
@@ -71,7 +71,7 @@ impl Control {
         for effect in effects {
             match effect {
                 Effect::Renew => {
-                    service.live.salt = Salt(rand::random());
+                    service.live.salt = service.draw_salt();
                     if let Some(canary) = service.live.canary.clone()
                         && let Some(pool) = self.publisher.pool(service, &canary)
                     {
@@ -103,8 +103,12 @@ impl Control {
     /// Changes the share that is set by hand: at once, and on disk after it. A way back is intended
     /// first, for it must survive the end of the process whatever the disk does.
     pub(super) fn change_share(&mut self, name: &str, weight: Weight, what: &str, cause: &Cause) {
+        let routes = self.choose_routes(name);
         let Some(service) = self.services.get_mut(name) else { return };
         let before = std::mem::replace(&mut service.live.weight, weight);
+        if before.is_zero() {
+            service.live.watch_routes = routes;
+        }
         // Another share is another comparison.
         service.live.watch = None;
         let decision = decision(what, weight, cause);

@@ -1,15 +1,29 @@
 //! What is seen of a service's pools, and the judges that look at it.
 
+mod limits;
+mod step;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::Judged;
+use super::placebo::Placebo;
+use super::publish::Cohort;
+use super::recording::Recording;
+use super::resources::{Sample, Taken, Watched};
 use super::service::{Pools, Service};
 use super::stats::Stats;
-use crate::judge::{Interval, Judge, Purpose, StepRule, Tick, Verdict};
+use crate::config::Resources;
+use crate::judge::protocol::init_line;
+use crate::judge::{Interval, Judge, Purpose, RouteInterval, Ruling, StepRule, Tick, Verdict};
 use crate::measure::Delta;
+use crate::measure::histogram::edges_ms;
+use crate::rollout::Stage;
 use crate::rollout::plan::Strategy;
 use crate::upstream::{Pool, Standing};
+use step::Step;
+
+pub(super) use limits::Limited;
 
 /// What is being seen of one pool.
 #[derive(Debug, Default)]
@@ -17,14 +31,45 @@ pub(super) struct Seen {
     pub(super) stats: Stats,
     /// Since the last tick of the judge.
     pub(super) interval: Interval,
+    /// In this step.
+    step: Step,
+}
+
+/// What judging a service needs beside what is seen of its pools.
+#[derive(Debug, Default)]
+pub(super) struct Judging {
+    pub(super) recording: Recording,
+    pub(super) resources: Watched,
+    pub(super) placebo: Placebo,
+    pub(super) limited: Limited,
+    /// Counts of comparisons that are not on disk.
+    pub(super) counts_unsaved: bool,
+    /// The step that `Seen::step` is of.
+    step: Option<usize>,
+}
+
+impl Judging {
+    /// The stage's observation begins anew.
+    pub(super) fn observe_anew(&mut self) {
+        self.step = None;
+        self.placebo = Placebo::default();
+        self.resources.begin_block();
+        self.recording.restart_step();
+    }
 }
 
 impl Service {
-    /// Takes in what a pool did.
-    pub(super) fn measured(&mut self, pool: &str, delta: &Delta) {
+    /// Takes in what a `cohort` of a pool did.
+    pub(super) fn measured(&mut self, pool: &str, cohort: Cohort, delta: &Delta) {
         let is_canary = self.live.canary.as_deref() == Some(pool);
+        let (judged, key_cap) = (self.is_judged(), self.config.judge.settings.key_cap);
         let seen = self.seen.entry(pool.to_owned()).or_default();
         seen.stats.add(delta);
+        if judged {
+            seen.step.add(delta, key_cap);
+        } else if pool == self.live.stable {
+            self.judging.placebo.measured(cohort == Cohort::Half, delta);
+        }
         merge(&mut seen.interval, &delta.interval);
         if is_canary
             && let Some(rollout) = &mut self.live.rollout
@@ -46,77 +91,216 @@ impl Service {
         if let Some(seen) = self.seen.get_mut(pool) {
             seen.stats.forget();
             seen.interval = Interval::default();
+            seen.step = Step::default();
         }
     }
 
-    /// The running rollout's judge, made when its first step begins.
-    pub(super) fn judged(&mut self) -> Option<&mut Judged> {
-        let rollout = self.live.rollout.as_ref()?;
-        if rollout.judge.is_none() {
-            let rules = rollout.plan.steps.iter().map(|step| StepRule {
-                weight: step.weight.fraction(),
-                requests: step.requests,
-                hold_s: step.hold.as_secs_f64(),
-            });
-            let purpose = match rollout.plan.strategy {
-                Strategy::Canary => Purpose::Canary,
-                Strategy::BlueGreen => Purpose::BlueGreen,
-                Strategy::Ab => Purpose::Watch,
+    /// Whether the canary is compared with the stable pool.
+    pub(super) fn is_judged(&self) -> bool {
+        self.live.state().is_running() || (self.config.judge.watch && !self.live.weight.is_zero())
+    }
+
+    /// What the file says of the resources of both pools, stable's first.
+    pub(super) fn resource_rules(&self) -> [Option<&Resources>; 2] {
+        let rule = |pool: &str| self.config.pools.get(pool)?.resources.as_ref();
+        [rule(&self.live.stable), self.live.canary.as_deref().and_then(rule)]
+    }
+
+    /// Takes in what the pools use.
+    pub(super) fn sampled(&mut self, sample: &Sample) {
+        let config = &self.config;
+        let rule = |pool: &str| config.pools.get(pool)?.resources.as_ref();
+        let rules = [rule(&self.live.stable), self.live.canary.as_deref().and_then(rule)];
+        self.judging.resources.sampled(sample, rules, &config.judge.settings);
+    }
+
+    /// The age at which a request in flight of these pools counts as slow, if the judge says one.
+    pub(super) fn limit_ms(&self) -> Option<f64> {
+        if self.is_judged() {
+            self.verdict.as_ref()?.evidence.inflight_limit_ms
+        } else {
+            self.judging.placebo.limit_ms()
+        }
+    }
+
+    /// Lets time pass for what is measured beside requests.
+    pub(super) fn pass(&mut self, dt: Duration) {
+        let n = |pool: &str| self.seen.get(pool).map_or(0, |seen| seen.interval.n);
+        let canary = self.live.canary.as_deref().map_or(0, n);
+        self.judging.resources.served(n(&self.live.stable), canary, dt);
+    }
+
+    /// Judges the running rollout, whose judge is made when its first step begins.
+    pub(super) fn judge_rollout(
+        &mut self,
+        stage: Stage,
+        dt: Duration,
+        pools: &Pools,
+    ) -> Option<Verdict> {
+        let step = match stage {
+            Stage::Gate => return None,
+            Stage::Step(step) | Stage::Approval(step) => step,
+            Stage::Guard | Stage::Done => usize::MAX,
+        };
+        let (tick, over_limit) = self.take_tick(step, dt, pools);
+        let weight = self.live.share().fraction();
+        let mut judged = match self.live.rollout.as_mut()?.judge.take() {
+            Some(judged) => {
+                if let Some(path) = &self.config.judge.record {
+                    self.judging.recording.go_on(path, &judged.judge);
+                }
+                judged
+            }
+            None => self.begin()?,
+        };
+        let verdict = run(&mut judged, tick, |tick| self.judging.recording.tick(tick, weight));
+        self.live.rollout.as_mut()?.judge = Some(judged);
+        Some(self.with_resources(verdict, stage, over_limit))
+    }
+
+    /// Judges a share that was set by hand.
+    pub(super) fn judge_watch(&mut self, dt: Duration, pools: &Pools) -> Option<Verdict> {
+        let (tick, over_limit) = self.take_tick(0, dt, pools);
+        if self.live.watch.is_none() {
+            let rule = StepRule {
+                weight: self.live.weight.fraction(),
+                requests: u64::MAX,
+                // Infinity would not survive being written as JSON.
+                hold_s: f64::MAX,
             };
-            let judge = self.new_judge(rules.collect(), purpose);
-            self.live.rollout.as_mut()?.judge = Some(judge);
+            self.live.watch = Some(self.new_judge(vec![rule], Purpose::Watch, |_| ()));
         }
-        self.live.rollout.as_mut()?.judge.as_mut()
+        let verdict = run(self.live.watch.as_mut()?, tick, |_| ());
+        Some(self.with_resources(verdict, Stage::Step(0), over_limit))
     }
 
-    pub(super) fn new_judge(&self, rules: Vec<StepRule>, purpose: Purpose) -> Judged {
+    /// A verdict in the light of what is known of resources: a broken limit has words of its own,
+    /// and nothing advances while they are asked for and not known.
+    fn with_resources(
+        &self,
+        mut verdict: Verdict,
+        stage: Stage,
+        over_limit: Option<String>,
+    ) -> Verdict {
+        if verdict.reason == "limit"
+            && let Some(words) = over_limit
+        {
+            verdict.words = words;
+        }
+        let ends = verdict.ruling == Ruling::Advance
+            || (stage == Stage::Guard && verdict.ruling == Ruling::Hold && !verdict.alarm);
+        if ends && let Some(words) = self.judging.resources.missing(self.resource_rules()) {
+            verdict.ruling = Ruling::Hold;
+            (verdict.reason, verdict.words) = ("resources".into(), words);
+        }
+        verdict
+    }
+
+    /// The judge of the rollout's first step, and the first line of its recording.
+    fn begin(&mut self) -> Option<Judged> {
+        let rollout = self.live.rollout.as_ref()?;
+        let rules = rollout.plan.steps.iter().map(|step| StepRule {
+            weight: step.weight.fraction(),
+            requests: step.requests,
+            hold_s: step.hold.as_secs_f64(),
+        });
+        let purpose = match rollout.plan.strategy {
+            Strategy::Canary => Purpose::Canary,
+            Strategy::BlueGreen => Purpose::BlueGreen,
+            Strategy::Ab => Purpose::Watch,
+        };
+        let mut init = None;
+        let record = self.config.judge.record.clone();
+        let judged = self.new_judge(rules.collect(), purpose, |line| {
+            init = record.is_some().then(line);
+        });
+        if let (Some(path), Some(init)) = (record, init) {
+            self.judging.recording.begin(&path, init);
+        }
+        Some(judged)
+    }
+
+    /// A judge with the service's settings. `init` may ask for the line that makes the same one.
+    pub(super) fn new_judge(
+        &self,
+        rules: Vec<StepRule>,
+        purpose: Purpose,
+        init: impl FnOnce(&dyn Fn() -> String),
+    ) -> Judged {
         let stable = self.seen.get(&self.live.stable);
         let baseline = stable.map(|seen| seen.stats.baseline()).unwrap_or_default();
-        let settings = self.config.judge.settings.clone();
-        let edges = crate::measure::histogram::edges_ms();
-        Judged { judge: Judge::new(settings, rules, purpose, edges, &baseline), t_s: 0.0 }
+        let config = &self.config.judge;
+        let (settings, objectives, edges) = (&config.settings, config.objectives, edges_ms());
+        init(&|| init_line(settings, &rules, purpose, &objectives, &edges, &baseline));
+        let judge = Judge::new(settings.clone(), rules, purpose, edges, &baseline);
+        Judged { judge: judge.with_objectives(objectives), t_s: 0.0 }
     }
 
-    /// What both pools did since the last tick.
-    pub(super) fn take_tick(&mut self, step: usize, dt: Duration, pools: &Pools) -> Tick {
+    /// What both pools did since the last tick, and which hard limit is broken, in words.
+    fn take_tick(&mut self, step: usize, dt: Duration, pools: &Pools) -> (Tick, Option<String>) {
+        if self.judging.step.replace(step) != Some(step) {
+            // What was seen in this very tick is still of the step before.
+            self.seen.values_mut().for_each(|seen| seen.step = Step::default());
+        }
         let mut take = |pool: Option<&Arc<Pool>>| {
             let seen = pool.and_then(|pool| self.seen.get_mut(&pool.name));
-            let mut interval =
-                seen.map(|seen| std::mem::take(&mut seen.interval)).unwrap_or_default();
+            let mut routes = step::Routes::default();
+            let mut interval = Interval::default();
+            if let Some(seen) = seen {
+                interval = std::mem::take(&mut seen.interval);
+                interval.distinct_keys = seen.step.distinct_keys();
+                routes = seen.step.take_routes();
+            }
             // Before its first check a pool is not known to be dead.
             interval.healthy = pool.is_some_and(|pool| pool.standing() != Standing::Down);
-            interval
+            (interval, routes)
         };
-        Tick {
+        let (stable, stable_routes) = take(Some(&pools.stable));
+        let (canary, canary_routes) = take(pools.canary.as_ref());
+        let counts = stable_routes.into_iter().zip(canary_routes);
+        let routes = self.live.routes().iter().zip(counts);
+        let routes = routes
+            .filter(|(_, (stable, canary))| stable.0 + canary.0 > 0)
+            .map(|(name, (stable, canary))| RouteInterval { name: name.clone(), stable, canary })
+            .collect();
+        let Taken { blocks: resources, over_limit } = self.judging.resources.take();
+        let tick = Tick {
             t_s: 0.0,
             dt_s: dt.as_secs_f64(),
             step,
-            stable: take(Some(&pools.stable)),
-            canary: take(pools.canary.as_ref()),
-            ..Tick::default()
-        }
+            stable,
+            canary,
+            routes,
+            resources,
+            over_limit: over_limit.is_some(),
+        };
+        (tick, over_limit)
     }
 }
 
-/// Gives a judge its next tick, on the judge's own clock.
-pub(super) fn run(judged: &mut Judged, tick: Tick) -> Verdict {
+/// Gives a judge its next tick, on the judge's own clock; `heard` hears exactly what it gets.
+pub(super) fn run(judged: &mut Judged, mut tick: Tick, heard: impl FnOnce(&Tick)) -> Verdict {
     judged.t_s += tick.dt_s;
-    judged.judge.tick(&Tick { t_s: judged.t_s, ..tick })
+    tick.t_s = judged.t_s;
+    heard(&tick);
+    judged.judge.tick(&tick)
 }
 
 /// Adds `more` to `sum`.
 pub(super) fn merge(sum: &mut Interval, more: &Interval) {
     sum.n += more.n;
     sum.errors += more.errors;
+    sum.inflight_slow += more.inflight_slow;
     merge_sparse(&mut sum.successes, &more.successes);
     merge_sparse(&mut sum.aborts, &more.aborts);
+    merge_sparse(&mut sum.error_keys, &more.error_keys);
 }
 
-pub(super) fn merge_sparse(sum: &mut Vec<(u32, u64)>, more: &[(u32, u64)]) {
-    for &(bucket, count) in more {
-        match sum.binary_search_by_key(&bucket, |entry| entry.0) {
+pub(super) fn merge_sparse<K: Copy + Ord>(sum: &mut Vec<(K, u64)>, more: &[(K, u64)]) {
+    for &(key, count) in more {
+        match sum.binary_search_by_key(&key, |entry| entry.0) {
             Ok(at) => sum[at].1 += count,
-            Err(at) => sum.insert(at, (bucket, count)),
+            Err(at) => sum.insert(at, (key, count)),
         }
     }
 }

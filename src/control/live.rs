@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::errand::Phase;
 use super::gates::GateReport;
+use super::placebo::Counts;
 use super::report::Totals;
 use super::view::Rehearsed;
 use crate::config::{self, Target};
@@ -44,6 +45,12 @@ pub(super) struct Live {
     /// The canary's share while no rollout runs.
     pub(super) weight: Weight,
     pub(super) salt: Salt,
+    /// What the next release divides users by; there once the service has run.
+    #[serde(default)]
+    pub(super) next_salt: Option<Salt>,
+    /// Comparisons of two halves of stable.
+    #[serde(default)]
+    pub(super) placebo: Counts,
     /// What the file said when it was last applied.
     pub(super) applied: Applied,
     pub(super) rollout: Option<Rollout>,
@@ -55,6 +62,9 @@ pub(super) struct Live {
     pub(super) rejected: Vec<String>,
     /// Judges a share set by hand.
     pub(super) watch: Option<Judged>,
+    /// The routes that are judged on their own while the share is set by hand.
+    #[serde(default)]
+    pub(super) watch_routes: Vec<String>,
     /// What was done to the share by hand, oldest first.
     pub(super) by_hand: Vec<Decision>,
     /// Who lets nothing go forward.
@@ -133,6 +143,9 @@ pub(super) struct Rollout {
     pub(super) canary_requests: u64,
     pub(super) decisions: Vec<Decision>,
     pub(super) judge: Option<Judged>,
+    /// The routes that are judged on their own.
+    #[serde(default)]
+    pub(super) routes: Vec<String>,
     /// What stable and the canary did, of a lasting split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ab: Option<Box<(Totals, Totals)>>,
@@ -192,11 +205,14 @@ impl Live {
             pools: BTreeMap::new(),
             weight: service.weight,
             salt,
+            next_salt: None,
+            placebo: Counts::default(),
             applied: Applied::of(service),
             rollout: None,
             ended: Vec::new(),
             rejected: Vec::new(),
             watch: None,
+            watch_routes: Vec::new(),
             by_hand: Vec::new(),
             freeze: None,
             rehearsal: None,
@@ -215,6 +231,15 @@ impl Live {
         match &self.rollout {
             Some(rollout) => rollout::weight(rollout.state, &rollout.plan, self.weight),
             None => self.weight,
+        }
+    }
+
+    /// The routes that are judged on their own now.
+    pub(super) fn routes(&self) -> &[String] {
+        match &self.rollout {
+            Some(rollout) if rollout.state.is_running() => &rollout.routes,
+            _ if !self.weight.is_zero() => &self.watch_routes,
+            _ => &[],
         }
     }
 

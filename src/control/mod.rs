@@ -16,13 +16,17 @@ mod judging;
 mod live;
 mod notices;
 mod notify;
+mod placebo;
 mod publish;
+mod recording;
 mod rehearsal;
 mod reload;
 mod report;
+mod resources;
 mod saved;
 mod saving;
 mod service;
+mod settle;
 mod start;
 mod stats;
 mod store;
@@ -45,7 +49,7 @@ use crate::measure;
 use crate::upstream::registry::Resolved;
 use command::{Command, no_such_service};
 use errand::{Errands, News};
-use publish::{Cohort, Publisher};
+use publish::{Cohort, Owner, Publisher};
 use service::Service;
 use writer::{Job, Stored};
 
@@ -60,7 +64,8 @@ pub use store::{
     Unusable,
 };
 pub use view::{
-    EndpointView, FreezeView, LatencyView, PoolView, Rehearsed, RolloutView, ServiceView, ShareView,
+    EndpointView, FreezeView, LatencyView, PlaceboView, PoolView, Rehearsed, RolloutView,
+    ServiceView, ShareView,
 };
 
 /// How often what was measured is judged.
@@ -85,6 +90,10 @@ pub struct Control {
     listener: SocketAddr,
     questions: mpsc::Sender<history::Question>,
     drain: measure::Drain,
+    samplers: resources::Samplers,
+    recorder: recording::Recorder,
+    /// Since what was sampled of paths was halved.
+    samples_age: Duration,
     report: views::Report,
     boot: String,
     last_tick: Instant,
@@ -101,6 +110,7 @@ pub struct Inbox {
     news: mpsc::Receiver<News>,
     /// States that somebody else changed.
     others: mpsc::Receiver<Change>,
+    samples: mpsc::Receiver<resources::Sample>,
     stop: oneshot::Receiver<()>,
 }
 
@@ -132,6 +142,7 @@ impl Control {
                 Some(news) = inbox.news.recv() => self.heard(news),
                 Some(command) = inbox.commands.recv() => self.command(command),
                 Some(resolved) = inbox.resolved.recv() => self.resolved(resolved),
+                Some(sample) = inbox.samples.recv() => self.sampled(&sample),
             }
         }
         self.save_all(&mut inbox.stored).await;
@@ -150,18 +161,19 @@ impl Control {
         let (services, owners) = (&mut self.services, &self.publisher.owners);
         let report = &mut self.report;
         self.drain.drain(|slot, delta| {
-            let Some(((service, pool), cohort)) = owners.get(slot.index()) else { return };
+            let Some(Owner { service, pool, cohort }) = owners.get(slot.index()) else { return };
             let Some(known) = services.get_mut(service) else { return };
             if *cohort == Cohort::Rehearsal {
                 return known.rehearsal_measured(pool, &delta);
             }
             report.measured(known, pool, &delta);
-            known.measured(pool, &delta);
+            known.measured(pool, *cohort, &delta);
         });
         for (name, event, cause) in self.each(|service, pools| service.tick(dt, pools)) {
             self.decide(&name, event, cause);
         }
         self.rehearsals(dt);
+        self.settle(dt);
         self.run_errands();
         self.remarks();
         self.retire();

@@ -5,16 +5,27 @@ use std::sync::Arc;
 
 use super::service::{Pools, Service};
 use crate::measure::SlotId;
+use crate::measure::routes::Routes;
 use crate::split::{Role, Split};
 use crate::table::{self, Cell, Matcher, Rehearsal, Side, Table};
 use crate::upstream::Pool;
-use crate::upstream::registry::{PoolKey, Registry};
+use crate::upstream::registry::Registry;
+
+/// Whose counters a slot holds.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Owner {
+    pub(super) service: String,
+    pub(super) pool: String,
+    pub(super) cohort: Cohort,
+}
 
 /// Whose requests a slot counts.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Cohort {
     /// A pool's.
     Pool,
+    /// Those of the half of stable that is measured apart.
+    Half,
     /// Those of a rehearsal.
     Rehearsal,
 }
@@ -24,9 +35,9 @@ pub(super) enum Cohort {
 pub(super) struct Publisher {
     cell: Cell,
     pub(super) registry: Registry,
-    slots: HashMap<(PoolKey, Cohort), SlotId>,
+    slots: HashMap<Owner, SlotId>,
     /// Whose slot is whose, by the slot's number.
-    pub(super) owners: Vec<(PoolKey, Cohort)>,
+    pub(super) owners: Vec<Owner>,
     /// The rehearsals under way, by service.
     rehearsals: BTreeMap<String, Rehearsal>,
     matcher: Arc<Matcher>,
@@ -143,28 +154,39 @@ impl Publisher {
             tracing::error!(service = name, "more pools than can be measured");
             return None;
         };
+        let placebo = service.live.next_salt.filter(|_| service.is_placebo());
+        let placebo = placebo.and_then(|salt| {
+            let slot = self.slot(&name, &stable.pool.name, Cohort::Half)?;
+            Some(table::Placebo { salt, slot })
+        });
         Some(table::Service {
             split: Split { weight: service.live.share(), salt: service.live.salt },
             sticky: service.config.sticky.clone(),
             issuer: service.issuer.clone(),
             force: service.config.force.clone(),
-            routes: Arc::default(),
-            placebo: None,
             stable,
             canary,
+            routes: Arc::new(Routes::new(service.live.routes().iter().cloned())),
+            placebo,
             name,
         })
     }
 
+    /// Where the requests of `cohort` to a pool are counted, if it has such a place.
+    pub(super) fn known_slot(&self, service: &str, pool: &str, cohort: Cohort) -> Option<SlotId> {
+        let (service, pool) = (service.to_owned(), pool.to_owned());
+        self.slots.get(&Owner { service, pool, cohort }).copied()
+    }
+
     /// Where the requests of `cohort` to a pool are counted.
     pub(super) fn slot(&mut self, service: &str, pool: &str, cohort: Cohort) -> Option<SlotId> {
-        let key = ((service.to_owned(), pool.to_owned()), cohort);
-        if let Some(slot) = self.slots.get(&key) {
+        let owner = Owner { service: service.to_owned(), pool: pool.to_owned(), cohort };
+        if let Some(slot) = self.slots.get(&owner) {
             return Some(*slot);
         }
         let slot = SlotId::new(self.owners.len())?;
-        self.owners.push(key.clone());
-        self.slots.insert(key, slot);
+        self.owners.push(owner.clone());
+        self.slots.insert(owner, slot);
         Some(slot)
     }
 }

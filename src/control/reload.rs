@@ -154,6 +154,7 @@ mod tests {
             canary_requests: 0,
             decisions: Vec::new(),
             judge: None,
+            routes: Vec::new(),
             ab: None,
             deployed: false,
             gates: Vec::new(),

@@ -23,6 +23,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long the end of the process waits for the disk.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
+/// How many services' counts of comparisons a tick may write: releases come first.
+const COUNTS_AT_ONCE: usize = 2;
+
 impl Control {
     /// A state is on disk, or is not.
     pub(super) fn stored(&mut self, stored: Stored) {
@@ -96,8 +99,15 @@ impl Control {
 
     /// Writes again what could not be written, and now and then what the judge has seen.
     pub(super) fn save_what_is_due(&mut self, dt: Duration) {
+        let mut counts = COUNTS_AT_ONCE;
         for service in self.services.values_mut() {
             let judging = service.live.watch.is_some() || service.live.state().is_running();
+            if counts > 0 && service.judging.counts_unsaved {
+                counts -= 1;
+                // A few comparisons that are lost with the machine matter to nobody.
+                let saved = save(&self.jobs, service, Durability::Process, 0);
+                service.judging.counts_unsaved = !saved;
+            }
             if !judging && !service.unsaved {
                 continue;
             }

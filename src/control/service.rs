@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::errand::Errand;
 use super::gating::Gating;
-use super::judging::{Seen, run};
+use super::judging::{Judging, Seen};
 use super::live::{Live, millis};
 use super::notify::send::Sender;
 use super::rehearsal::Rehearsing;
@@ -16,9 +16,10 @@ use super::store::Revision;
 use super::view::time;
 use crate::clock;
 use crate::config;
-use crate::judge::{self, Interval, Purpose, Ruling, StepRule, Verdict};
+use crate::judge::{self, Interval, Ruling, Verdict};
 use crate::rollout::plan::{Step, Strategy};
 use crate::rollout::{Event, Stage, State};
+use crate::split::Salt;
 use crate::split::issued::Issuer;
 use crate::upstream::{Pool, Standing};
 
@@ -65,6 +66,7 @@ pub(super) struct Service {
     pub(super) generation: u64,
     /// By pool.
     pub(super) seen: BTreeMap<String, Seen>,
+    pub(super) judging: Judging,
     pub(super) verdict: Option<Verdict>,
     /// Where the checks before the first request stand.
     pub(super) gating: Gating,
@@ -117,9 +119,10 @@ impl Service {
     pub(super) fn new(
         config: config::Service,
         issuer: Option<Issuer>,
-        live: Live,
+        mut live: Live,
         service_thread: &Handle,
     ) -> Self {
+        live.next_salt.get_or_insert_with(|| Salt(rand::random()));
         Self {
             notices: Sender::new(service_thread.clone(), &config.rollout.notify),
             config,
@@ -127,6 +130,7 @@ impl Service {
             live,
             generation: 0,
             seen: BTreeMap::new(),
+            judging: Judging::default(),
             verdict: None,
             gating: Gating::default(),
             errands: Vec::new(),
@@ -176,6 +180,7 @@ impl Service {
         if let Some(judged) = judged {
             judged.judge.restart_step();
         }
+        self.judging.observe_anew();
     }
 
     /// Lets `dt` pass, and returns what follows from what was seen.
@@ -183,6 +188,7 @@ impl Service {
         for seen in self.seen.values_mut() {
             seen.stats.age(dt);
         }
+        self.pass(dt);
         let event = match self.live.state() {
             State::Running { stage, moving, paused } => {
                 if !paused {
@@ -197,8 +203,12 @@ impl Service {
                         || free
                 })
             }
-            State::Idle | State::Ended(_) => self.watch_tick(dt, pools),
+            State::Idle | State::Ended(_) => {
+                self.judging.recording.end();
+                self.watch_tick(dt, pools)
+            }
         };
+        self.placebo_tick(dt, pools.stable.standing() != Standing::Down);
         for seen in self.seen.values_mut() {
             seen.interval = Interval::default();
         }
@@ -216,16 +226,12 @@ impl Service {
     }
 
     fn running_tick(&mut self, stage: Stage, dt: Duration, pools: &Pools) -> Follows {
-        let step = match stage {
-            Stage::Gate => return self.gate(pools),
-            Stage::Step(step) | Stage::Approval(step) => step,
-            Stage::Guard | Stage::Done => usize::MAX,
-        };
-        let tick = self.take_tick(step, dt, pools);
-        let judged = self.judged()?;
-        let verdict = run(judged, tick);
+        if stage == Stage::Gate {
+            return self.gate(pools);
+        }
+        let verdict = self.judge_rollout(stage, dt, pools)?;
         self.alarm(&verdict);
-        if stage == Stage::Step(step) {
+        if let Stage::Step(step) = stage {
             self.say_held(step, &verdict);
         }
         let event = self.after(stage, &verdict).or_else(|| empty(pools));
@@ -243,7 +249,8 @@ impl Service {
             (_, Stage::Guard)
                 if self.observed >= plan.guard
                     && verdict.evidence.canary_n > 0
-                    && !verdict.alarm =>
+                    && !verdict.alarm
+                    && verdict.reason != "resources" =>
             {
                 let seconds = plan.guard.as_secs();
                 let words = format!("{seconds} s at 100% without a bad verdict");
@@ -277,17 +284,7 @@ impl Service {
             return None;
         }
         if self.config.judge.watch {
-            let tick = self.take_tick(0, dt, pools);
-            if self.live.watch.is_none() {
-                let rule = StepRule {
-                    weight: self.live.weight.fraction(),
-                    requests: u64::MAX,
-                    // Infinity would not survive being written as JSON.
-                    hold_s: f64::MAX,
-                };
-                self.live.watch = Some(self.new_judge(vec![rule], Purpose::Watch));
-            }
-            let verdict = run(self.live.watch.as_mut()?, tick);
+            let verdict = self.judge_watch(dt, pools)?;
             self.alarm(&verdict);
             let bad = verdict.ruling == Ruling::Rollback;
             let cause = Cause::of_verdict(&verdict);

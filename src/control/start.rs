@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -18,7 +19,7 @@ use super::saving::{differs, persist};
 use super::service::{Cause, Service};
 use super::store::{Entry, Store, Unusable};
 use super::writer::{self, Job, Stored, Writer};
-use super::{Control, Inbox, reload, views};
+use super::{Control, Inbox, recording, reload, resources, views};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::measure;
@@ -99,6 +100,7 @@ pub(super) fn prepare(setup: Setup, boot: String) -> Result<Prepared, Unusable> 
     let folder = config_path.as_deref().and_then(Path::parent).map(Path::to_owned);
     let (errands, news) = Errands::new(service_thread.clone(), folder.unwrap_or_default());
     let (questions, question_inbox) = history::queue();
+    let (samplers, samples) = resources::Samplers::new(service_thread.clone());
     let registry = Registry::new(service_thread, Arc::clone(&changed), resolved);
     let mut publisher = Publisher::new(cell, registry);
     publisher.publish_all(&mut services);
@@ -113,12 +115,18 @@ pub(super) fn prepare(setup: Setup, boot: String) -> Result<Prepared, Unusable> 
         listener,
         questions,
         drain,
+        samplers,
+        recorder: recording::Recorder::default(),
+        samples_age: Duration::ZERO,
         report: views::Report::new(metrics),
         boot,
         last_tick: clock::now(),
         tokens: 0,
     };
     control.resume();
+    for (name, service) in &control.services {
+        control.report.placebo(name, service.live.placebo);
+    }
     let inbox = Inbox {
         commands: command_inbox,
         changed,
@@ -126,6 +134,7 @@ pub(super) fn prepare(setup: Setup, boot: String) -> Result<Prepared, Unusable> 
         stored: stored_inbox,
         news,
         others,
+        samples,
         stop: stop_inbox,
     };
     let work = Work { jobs: job_inbox, stored, questions: question_inbox };

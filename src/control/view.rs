@@ -33,6 +33,8 @@ pub struct ServiceView {
     pub rollout: Option<RolloutView>,
     /// What the judge says, while it judges.
     pub verdict: Option<Verdict>,
+    /// Comparisons of two equal halves of the stable pool; none while one is not possible.
+    pub placebo: Option<PlaceboView>,
     /// Ids of releases that were rolled back and are refused.
     pub rejected: Vec<String>,
     /// Who lets nothing go forward, while somebody does.
@@ -71,6 +73,19 @@ pub struct Rehearsed {
     pub back_ms: Option<f64>,
 }
 
+/// The judge on trial: two halves of the stable pool, divided as the next release will divide users.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PlaceboView {
+    /// How many comparisons there were.
+    pub runs: u64,
+    /// How many of them found a difference; by chance it is `alpha` of them.
+    pub fired: u64,
+    /// The evidence of the comparison that runs, in nats; none without traffic.
+    pub log_e: Option<f64>,
+    /// When that one began, RFC 3339.
+    pub since: Option<String>,
+}
+
 /// The canary's share as it should be and as it was.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct ShareView {
@@ -102,6 +117,8 @@ pub struct PoolView {
     pub error_interval: Option<(f64, f64)>,
     /// Latency quantiles in milliseconds; none without requests.
     pub latency_ms: Option<LatencyView>,
+    /// What is asked for and not known of its use of resources, while it is judged.
+    pub resources: Option<String>,
 }
 
 /// Latency quantiles in milliseconds.

@@ -6,11 +6,13 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::live::{Decision, millis};
+use super::placebo::Counts;
 use super::publish::Publisher;
 use super::service::Service;
 use super::stats::Summary;
 use super::view::{
-    EndpointView, FreezeView, LatencyView, PoolView, RolloutView, ServiceView, ShareView,
+    EndpointView, FreezeView, LatencyView, PlaceboView, PoolView, RolloutView, ServiceView,
+    ShareView, time,
 };
 use crate::clock;
 use crate::judge::interval_for;
@@ -36,11 +38,23 @@ pub(super) fn of(service: &Service, publisher: &Publisher) -> ServiceView {
         previous: live.previous.clone(),
         rollout: live.rollout.as_ref().map(RolloutView::of),
         verdict: service.verdict.clone().filter(|_| state.is_running() || live.watch.is_some()),
+        placebo: placebo(service),
         rejected: live.rejected.clone(),
         frozen: live.frozen(millis(clock::unix())).map(FreezeView::of),
         rehearsal: live.rehearsal.clone(),
         by_hand: live.by_hand.clone(),
     }
+}
+
+fn placebo(service: &Service) -> Option<PlaceboView> {
+    let Counts { runs, fired } = service.live.placebo;
+    let window = service.judging.placebo.window();
+    service.is_placebo().then(|| PlaceboView {
+        runs,
+        fired,
+        log_e: window.map(|window| window.log_e),
+        since: window.map(|window| time(window.since_ms)),
+    })
 }
 
 /// Why a service is in its state, in words.
@@ -143,6 +157,7 @@ fn pool(service: &Service, name: &str, publisher: &Publisher) -> PoolView {
         error_rate: ratio(errors, n),
         error_interval: (n > 0).then(|| interval_for(errors, n, 0.05)),
         latency_ms: quantiles_ms.map(|[p50, p90, p99, p999]| LatencyView { p50, p90, p99, p999 }),
+        resources: service.judging.resources.note(name).map(str::to_owned),
     }
 }
 
@@ -219,6 +234,13 @@ impl Report {
         self.metrics.counter(Metric::Decisions, &labels).increment(1);
     }
 
+    /// A comparison of halves ended; these are all there were.
+    pub(super) fn placebo(&self, service: &str, counts: Counts) {
+        let labels = [("service", service)];
+        self.metrics.counter(Metric::PlaceboRuns, &labels).absolute(counts.runs);
+        self.metrics.counter(Metric::PlaceboFired, &labels).absolute(counts.fired);
+    }
+
     /// Brings the gauges up to date now and then.
     pub(super) fn tick(
         &mut self,
@@ -272,6 +294,7 @@ impl Report {
 
     fn service(&self, name: &str, service: &Service) {
         let label = ("service", name);
+        let live = &service.live;
         let state = service.live.state();
         for known in STATE_NAMES {
             let is = u64::from(known == state.name());
@@ -286,7 +309,17 @@ impl Report {
         share.set(service.live.share().fraction());
         let share = self.metrics.gauge(Metric::CanaryShare, &[label, ("kind", "observed")]);
         share.set(observed(service).unwrap_or(0.0));
+        for rule in service.resource_rules().iter().zip([Some(&live.stable), live.canary.as_ref()])
+        {
+            if let (Some(_), Some(pool)) = rule {
+                let missing = service.judging.resources.is_missing(pool);
+                let labels = [label, ("pool", pool.as_str())];
+                self.set(Metric::ResourcesMissing, &labels, u64::from(missing));
+            }
+        }
         if let Some(verdict) = &service.verdict {
+            let labels = [label, ("evidence", "total")];
+            self.metrics.gauge(Metric::JudgeLogEvidence, &labels).set(verdict.evidence.log_e);
             for (evidence, value) in &verdict.evidence.by_name {
                 let labels = [label, ("evidence", evidence.as_str())];
                 self.metrics.gauge(Metric::JudgeLogEvidence, &labels).set(*value);

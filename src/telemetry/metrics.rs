@@ -32,6 +32,12 @@ pub enum Metric {
     Decisions,
     /// The judge's log-evidence.
     JudgeLogEvidence,
+    /// Comparisons of two halves of stable.
+    PlaceboRuns,
+    /// Those of them that found a difference.
+    PlaceboFired,
+    /// Whether a pool's use of resources is asked for and not known.
+    ResourcesMissing,
     /// The generation of the routing table.
     TableGeneration,
     /// Connections of clients.
@@ -53,7 +59,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric, in the order in which they are rendered.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Requests,
         Self::RequestDuration,
         Self::EndpointUp,
@@ -62,6 +68,9 @@ impl Metric {
         Self::RolloutStep,
         Self::Decisions,
         Self::JudgeLogEvidence,
+        Self::PlaceboRuns,
+        Self::PlaceboFired,
+        Self::ResourcesMissing,
         Self::TableGeneration,
         Self::Connections,
         Self::Refused,
@@ -93,6 +102,21 @@ impl Metric {
             Self::JudgeLogEvidence => {
                 ("serin_judge_log_evidence", Gauge, "Log-evidence against the canary, in nats.")
             }
+            Self::PlaceboRuns => (
+                "serin_placebo_runs_total",
+                Counter,
+                "Comparisons of two equal halves of the stable pool.",
+            ),
+            Self::PlaceboFired => (
+                "serin_placebo_fired_total",
+                Counter,
+                "Comparisons of two equal halves that found a difference.",
+            ),
+            Self::ResourcesMissing => (
+                "serin_resources_missing",
+                Gauge,
+                "1 while a judged pool's use of resources is asked for and not known.",
+            ),
             Self::TableGeneration => {
                 ("serin_table_generation", Gauge, "The generation of the routing table.")
             }

@@ -4,6 +4,7 @@
 
 mod commands;
 mod gating;
+mod judging;
 mod layers;
 mod measuring;
 mod operating;

@@ -22,6 +22,8 @@ pub(crate) enum Behaviour {
     Answer,
     /// 500 to every n-th request.
     FailEvery(usize),
+    /// 500 to every request under this path, and to every n-th of the others.
+    FailUnder(&'static str, usize),
     /// 200 and the request's body.
     Echo,
     /// Nothing, until the client goes away.
@@ -45,6 +47,8 @@ struct Shared {
     name: &'static str,
     behaviour: Mutex<Behaviour>,
     health: Mutex<StatusCode>,
+    /// What `/metrics` answers; it is a path like any other without it.
+    metrics: Mutex<Option<String>>,
     hits: AtomicUsize,
     connections: AtomicUsize,
     cancelled: AtomicUsize,
@@ -62,6 +66,7 @@ impl Upstream {
             name,
             behaviour: Mutex::new(Behaviour::Answer),
             health: Mutex::new(StatusCode::OK),
+            metrics: Mutex::default(),
             hits: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
@@ -85,6 +90,16 @@ impl Upstream {
     pub(crate) fn is_healthy(&self, healthy: bool) {
         *self.shared.health.lock().unwrap() =
             if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    }
+
+    /// Exposes a process that has used so much CPU, in seconds, and has so much memory, in MiB.
+    pub(crate) fn exposes(&self, cpu_s: f64, mebibytes: f64) {
+        let bytes = mebibytes * 1_048_576.0;
+        let text = format!(
+            "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {cpu_s}\n\
+             process_resident_memory_bytes {bytes}\nprocess_start_time_seconds 1.7e9\n"
+        );
+        *self.shared.metrics.lock().unwrap() = Some(text);
     }
 
     /// Requests it got, health checks left out.
@@ -153,6 +168,12 @@ async fn answer(
         let empty = Empty::new().map_err(|never| match never {}).boxed();
         return Ok(Response::builder().status(status).body(empty).unwrap());
     }
+    let metrics = shared.metrics.lock().unwrap().clone();
+    if request.uri().path() == "/metrics"
+        && let Some(text) = metrics
+    {
+        return Ok(Response::new(full(&text)));
+    }
     let number = shared.hits.fetch_add(1, Ordering::SeqCst) + 1;
     if number_on_connection == 0 {
         shared.connections.fetch_add(1, Ordering::SeqCst);
@@ -163,6 +184,10 @@ async fn answer(
     let mut cancelled = Cancelled(Arc::clone(&shared), false);
     let status = match behaviour {
         Behaviour::FailEvery(n) if number.is_multiple_of(n) => StatusCode::INTERNAL_SERVER_ERROR,
+        Behaviour::FailUnder(path, _) if request.uri().path().starts_with(path) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        Behaviour::FailUnder(_, n) if number.is_multiple_of(n) => StatusCode::INTERNAL_SERVER_ERROR,
         Behaviour::Hang => std::future::pending().await,
         Behaviour::Slow(time) => {
             tokio::time::sleep(time).await;
