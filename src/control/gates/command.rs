@@ -40,55 +40,55 @@ pub(super) async fn run(
         return Err(Failed::new("no program is named".into()));
     };
     let folder = absolute(folder);
-    let (mut running, mut reader) = start(program, arguments, environment, &folder)
+    let process = start(program, arguments, environment, &folder)
         .map_err(|error| Failed::new(cannot_start(program, &folder, &error)))?;
-    let mut tail = Tail::default();
-    let Some(status) = running.watch(&mut reader, &mut tail, until).await else {
+    let mut awaited = Awaited(None);
+    let running = awaited.0.insert(process);
+    let Some(status) = running.watch(until).await else {
         running.ask_to_end();
-        let grace = clock::now() + GRACE;
-        let _ = running.watch(&mut reader, &mut tail, grace).await;
+        let _ = running.watch(clock::now() + GRACE).await;
         running.kill();
-        drain(&mut reader, &mut tail).await;
+        let output = running.output().await;
         let limit = span_words(until.saturating_duration_since(began));
         let words = format!("`{program}` did not end within {limit} and was stopped");
-        return Err(Failed { words, output: tail.text() });
+        return Err(Failed { words, output });
     };
-    running.child = None;
-    drain(&mut reader, &mut tail).await;
     let took = span_words(clock::now().duration_since(began));
-    let (words, output) = (format!("`{program}` {} after {took}", ending(status)), tail.text());
+    let words = format!("`{program}` {} after {took}", ending(status));
+    let output = running.output().await;
     if status.success() { Ok(Passed { words, output }) } else { Err(Failed { words, output }) }
 }
 
-/// A program that has not ended. Dropped, it is stopped.
-struct Running {
-    child: Option<Child>,
+/// A program, with what it wrote so far.
+struct Process {
+    child: Child,
+    /// All that it starts is of this group, unless it takes care not to be.
     group: Pid,
+    reader: pipe::Receiver,
+    tail: Tail,
+    ended: bool,
 }
 
-impl Running {
+impl Process {
     /// Reads what it writes until it ends; `None` when it has not ended at `until`.
-    async fn watch(
-        &mut self,
-        reader: &mut pipe::Receiver,
-        tail: &mut Tail,
-        until: Instant,
-    ) -> Option<ExitStatus> {
-        let child = self.child.as_mut()?;
+    async fn watch(&mut self, until: Instant) -> Option<ExitStatus> {
         let mut buffer = [0; 4096];
         let mut open = true;
         loop {
             tokio::select! {
                 biased;
-                status = child.wait() => return Some(status.unwrap_or_else(|error| {
-                    // It is gone, and how it ended is not known: that is no pass.
-                    tracing::warn!(%error, "cannot learn how a program ended");
-                    ExitStatus::from_raw(1 << 8)
-                })),
+                status = self.child.wait() => {
+                    self.ended = true;
+                    return Some(status.unwrap_or_else(|error| {
+                        // It is gone, and how it ended is not known: that is no pass.
+                        tracing::warn!(%error, "cannot learn how a program ended");
+                        ExitStatus::from_raw(1 << 8)
+                    }));
+                }
                 () = sleep_until(until) => return None,
-                read = reader.read(&mut buffer), if open => match read {
+                read = self.reader.read(&mut buffer), if open => match read {
                     Ok(0) | Err(_) => open = false,
-                    Ok(count) => tail.push(&buffer[..count]),
+                    Ok(count) => self.tail.push(&buffer[..count]),
                 },
             }
         }
@@ -103,30 +103,42 @@ impl Running {
     /// Ends all of its group.
     fn kill(&mut self) {
         let _ = kill_process_group(self.group, Signal::KILL);
-        // Whoever runs the runtime collects the child.
-        self.child = None;
+        self.ended = true;
+    }
+
+    /// The end of all that it wrote, after it has ended.
+    async fn output(&mut self) -> Option<String> {
+        let mut buffer = [0; 4096];
+        let rest = async {
+            while let Ok(count @ 1..) = self.reader.read(&mut buffer).await {
+                self.tail.push(&buffer[..count]);
+            }
+        };
+        let _ = timeout(DRAIN, rest).await;
+        self.tail.text()
     }
 }
 
-impl Drop for Running {
+/// A program that somebody waits for. Dropped before it has ended, it is stopped.
+struct Awaited(Option<Process>);
+
+impl Drop for Awaited {
     fn drop(&mut self) {
-        let Some(child) = self.child.take() else { return };
-        let group = self.group;
-        self.ask_to_end();
-        // Without a runtime nobody would be there to end it later.
-        let mut last = Self { child: None, group };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return last.kill() };
-        let last = Last(last);
-        runtime.spawn(async move {
-            let mut child = child;
-            let _ = timeout(GRACE, child.wait()).await;
-            drop(last);
-        });
+        let Some(process) = self.0.take().filter(|process| !process.ended) else { return };
+        process.ask_to_end();
+        let mut last = Last(process);
+        // Without a runtime, or with one that ends, nobody would be there to end it later.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = last.0.watch(clock::now() + GRACE).await;
+                drop(last);
+            });
+        }
     }
 }
 
-/// Ends the group when dropped: after the grace, or with the runtime.
-struct Last(Running);
+/// A program that was asked to end. Dropped, it is ended with all of its group.
+struct Last(Process);
 
 impl Drop for Last {
     fn drop(&mut self) {
@@ -139,7 +151,7 @@ fn start(
     arguments: &[String],
     environment: &[(&'static str, String)],
     folder: &Path,
-) -> io::Result<(Running, pipe::Receiver)> {
+) -> io::Result<Process> {
     // One pipe for both, so that lines stay in the order in which they were written.
     let (reader, writer) = io::pipe()?;
     let reader = pipe::Receiver::from_owned_fd(reader.into())?;
@@ -155,7 +167,7 @@ fn start(
         .spawn()?;
     let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     let group = group.ok_or_else(|| io::Error::other("it has no process id"))?;
-    Ok((Running { child: Some(child), group }, reader))
+    Ok(Process { child, group, reader, tail: Tail::default(), ended: false })
 }
 
 /// A program with a `/` in its name is looked for in the folder, one without on the `PATH`.
@@ -167,17 +179,6 @@ fn place(program: &str, folder: &Path) -> OsString {
 fn absolute(folder: &Path) -> PathBuf {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
-}
-
-/// Reads what is already written, and a little longer.
-async fn drain(reader: &mut pipe::Receiver, tail: &mut Tail) {
-    let mut buffer = [0; 4096];
-    let rest = async {
-        while let Ok(count @ 1..) = reader.read(&mut buffer).await {
-            tail.push(&buffer[..count]);
-        }
-    };
-    let _ = timeout(DRAIN, rest).await;
 }
 
 fn ending(status: ExitStatus) -> String {

@@ -186,6 +186,20 @@ async fn when_nobody_waits_any_more_it_is_stopped() {
     gone(child).await;
 }
 
+#[tokio::test]
+async fn who_is_stopped_may_still_write() {
+    let folder = folder();
+    let path = folder.path().to_owned();
+    let script = "trap 'echo ending; echo yes > ended; exit 0' TERM; echo $$ > own; \
+                  sleep 60 & wait";
+    let task = tokio::spawn(async move { sh(script, &path, LONG).await });
+    let own = pid(folder.path(), "own").await;
+    task.abort();
+    gone(own).await;
+    let ended = std::fs::read_to_string(folder.path().join("ended"));
+    assert_eq!(ended.ok().as_deref(), Some("yes\n"), "a closed pipe must not end it first");
+}
+
 #[test]
 fn when_the_process_ends_it_is_stopped_at_once() {
     let folder = folder();
