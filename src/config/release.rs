@@ -39,7 +39,8 @@ pub struct Gate {
 pub enum Check {
     /// A request to every endpoint of the pool, and what its answer must look like.
     Request(Box<Smoke>),
-    /// A program, without a shell; it passes with exit status 0.
+    /// A program, without a shell; it passes with exit status 0. One with a `/` in its name is
+    /// relative to the file's folder, as it stands here.
     Command(Vec<String>),
     /// A POST to somebody who decides: 2xx passes, 202 waits, anything else fails.
     Webhook(Url),
@@ -118,7 +119,7 @@ pub enum Operator {
 /// Something of the operator's own that is called at a point of a release.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Hook {
-    /// A program and its arguments, without a shell.
+    /// A program and its arguments, without a shell; found as a gate's is.
     Command(Vec<String>),
     /// A POST; 2xx passes, 202 waits, anything else fails.
     Webhook(Url),

@@ -12,8 +12,8 @@ use crate::config::file::Value;
 /// How to write a program and its arguments.
 const HOW: &str = "write the program and its arguments, such as [\"./smoke.sh\", \"{pool}\"]";
 
-/// A program and its arguments. A program with a `/` in its name is returned as seen from the
-/// file's folder; another one is looked for in `PATH`, and returned as it stands.
+/// A program and its arguments, as they stand. A program with a `/` in its name is looked for in the
+/// file's folder, as who runs it does; another one in `PATH`.
 pub(super) fn command(value: &Value<'_>) -> Option<Vec<String>> {
     let list = value.filled_list(HOW)?;
     let mut words = Vec::with_capacity(list.len());
@@ -30,12 +30,8 @@ pub(super) fn command(value: &Value<'_>) -> Option<Vec<String>> {
 fn program(value: &Value<'_>, name: String) -> Option<String> {
     let folder = value.context.folder();
     if name.contains('/') {
-        let path = value.context.join(&name);
-        let Some(text) = path.to_str() else {
-            return value.refuse("the name of this file's folder is not in UTF-8");
-        };
-        return match trouble(&path) {
-            None => Some(text.to_owned()),
+        return match trouble(&value.context.join(&name)) {
+            None => Some(name),
             Some(trouble) => refuse(value, &name, &trouble, folder),
         };
     }

@@ -27,14 +27,13 @@ fn check_in_a_folder(text: &str) -> (tempfile::TempDir, Result<Config, Errors>) 
 fn a_program_is_found_before_anything_depends_on_it() {
     let hook = |words: &str| with(&format!("[services.shop.rollout]\nhooks.deploy = [{words}]"));
     for (words, want) in [
-        ("\"./smoke.sh\", \"{pool}\"", vec!["FOLDER/./smoke.sh", "{pool}"]),
-        ("\"bin/tool\"", vec!["FOLDER/bin/tool"]),
+        ("\"./smoke.sh\", \"{pool}\"", vec!["./smoke.sh", "{pool}"]),
+        ("\"bin/tool\"", vec!["bin/tool"]),
         ("\"tool\", \"-v\"", vec!["tool", "-v"]),
     ] {
-        let (folder, read) = check_in_a_folder(&hook(words));
+        let (_folder, read) = check_in_a_folder(&hook(words));
         let config = read.unwrap_or_else(|errors| panic!("{errors}"));
-        let at = folder.path().to_str().unwrap();
-        let want = want.iter().map(|word| word.replace("FOLDER", at)).collect();
+        let want = want.into_iter().map(String::from).collect();
         assert_eq!(config.services["shop"].rollout.hooks.deploy, Some(Hook::Command(want)));
     }
     for (words, want, hint) in [
