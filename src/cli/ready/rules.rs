@@ -65,7 +65,7 @@ fn health_checks(seen: &Seen<'_>) -> Finding {
             health.and_then(|health| health.get("off")).and_then(Value::as_bool) == Some(true)
         };
         let pools = file.pools(name);
-        let unchecked: Vec<&str> = pools.iter().copied().filter(|pool| off(&pool)).collect();
+        let unchecked: Vec<&str> = pools.iter().copied().filter(|pool| off(pool)).collect();
         if unchecked.is_empty() {
             return Finding::holds("the servers of every pool are checked");
         }
