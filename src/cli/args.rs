@@ -74,6 +74,12 @@ pub(super) enum Verb {
         #[arg(default_value = "proxy.toml")]
         file: PathBuf,
     },
+    /// Check a running serin against the production checklist
+    #[command(after_help = "Exit codes: 0 every item holds, 1 one does not, or nobody can tell.")]
+    Ready {
+        /// Only this service, and serin itself
+        service: Option<String>,
+    },
     /// Release a version: step by step to 100 %, or back as soon as it is proven worse
     Deploy(DeployArgs),
     /// Show services, their pools, the share of the canary and what the judge says

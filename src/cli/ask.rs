@@ -9,7 +9,7 @@ use super::args::{EndpointArgs, Verb, Why, Wish};
 use super::client::{Client, typed};
 use super::exit::{DONE, Failure};
 use super::out::Out;
-use super::{deploy, explain, history, rehearse, status, words};
+use super::{deploy, explain, history, ready, rehearse, status, words};
 use crate::admin::api::{Decision, Reloaded, RolloutView, ServiceView, segment};
 
 /// Between two pages of `status --watch`.
@@ -57,6 +57,7 @@ pub(super) async fn ask(client: &Client, out: &Out, verb: Verb) -> Result<u8, Fa
         Verb::Enable(args) => endpoint(client, out, "enable", &args).await?,
         Verb::History { service } => past(client, out, &service).await?,
         Verb::Explain { id } => explain::explain(client, out, &id).await?,
+        Verb::Ready { service } => return ready::ready(client, out, service.as_deref()).await,
         Verb::Reload => {
             let value = client.post("/v1/config/reload", &json!({})).await?;
             let Reloaded { generation, notes } = typed(&value)?;

@@ -51,19 +51,37 @@ impl Client {
         self.ask(Method::PUT, path, Some(body)).await
     }
 
+    /// An answer that is no JSON.
+    pub(super) async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        let (status, body) = self.answer(Method::GET, path, None).await?;
+        if (200..300).contains(&status) {
+            return Ok(String::from_utf8_lossy(&body).into_owned());
+        }
+        Err(refused(status, &body))
+    }
+
     async fn ask(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
+        understood(self.answer(method, path, body).await?)
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
         let request = self.request(method, path, body)?;
         let unreachable =
             |why: String| Failure::Unreachable { address: self.address.to_string(), why };
         let answer = tokio::time::timeout(LIMIT, self.exchange(request)).await;
         let answer =
             answer.map_err(|_| unreachable(format!("no answer within {} s", LIMIT.as_secs())))?;
-        understood(answer.map_err(|error| unreachable(root(&*error)))?)
+        answer.map_err(|error| unreachable(root(&*error)))
     }
 
     fn request(
@@ -127,16 +145,21 @@ async fn exchange(
 
 /// What an answer says.
 fn understood((status, body): Answer) -> Result<Value, Failure> {
-    let value = serde_json::from_slice::<Value>(&body);
-    if (200..300).contains(&status) {
-        return value.map_err(|_| Failure::Other("this answer is not serin's: no JSON".to_owned()));
+    if !(200..300).contains(&status) {
+        return Err(refused(status, &body));
     }
-    let problem = value.unwrap_or(Value::Null);
+    serde_json::from_slice(&body)
+        .map_err(|_| Failure::Other("this answer is not serin's: no JSON".to_owned()))
+}
+
+/// Why there is no answer.
+fn refused(status: u16, body: &[u8]) -> Failure {
+    let problem = serde_json::from_slice(body).unwrap_or(Value::Null);
     let detail = problem.get("detail").and_then(Value::as_str).map_or_else(
         || format!("this answer is not serin's: status {status}; is --admin right?"),
         str::to_owned,
     );
-    Err(Failure::Refused { status, detail, problem })
+    Failure::Refused { status, detail, problem }
 }
 
 /// Gives an answer its type.

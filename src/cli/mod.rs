@@ -18,6 +18,7 @@ mod history;
 mod out;
 mod place;
 mod progress;
+mod ready;
 mod rehearse;
 mod status;
 mod table;

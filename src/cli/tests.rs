@@ -57,6 +57,8 @@ fn arguments_and_their_meaning() {
         (&["abort", "shop", "--why", "x"], Ok("abort")),
         (&["undo", "shop"], Ok("undo")),
         (&["retry", "shop"], Ok("retry")),
+        (&["ready"], Ok("ready")),
+        (&["ready", "shop", "--json"], Ok("ready")),
         (&["rehearse", "shop"], Ok("rehearse")),
         (&["rehearse"], Err(64)),
         (&["freeze"], Ok("freeze")),
