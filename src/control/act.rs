@@ -89,6 +89,14 @@ impl Control {
             Event::PromoteFull => "promote --full".to_owned(),
             _ => format!("{event:?}").to_lowercase(),
         };
+        if matches!(event, Event::Promote | Event::PromoteFull)
+            && let Some(service) = self.services.get_mut(name)
+            && service.is_stopped()
+            && let Some(rollout) = &mut service.live.rollout
+        {
+            // A person overrules the verdict that stopped it; another has to be earned anew.
+            rollout.judge = None;
+        }
         let words = format!("{what} by an operator");
         self.apply(name, event, cause("operator", words)).map_err(|_| {
             Refusal::Conflict(format!("service `{name}`: {}", impossible(event, state)))
@@ -142,6 +150,11 @@ impl Control {
             let running = live.rollout.as_ref().map_or("", |rollout| rollout.id.as_str());
             return Err(Refusal::Conflict(format!(
                 "service `{name}`: release `{running}` is being rolled out; wait for its end or abort it"
+            )));
+        }
+        if let Some(error) = &service.write_error {
+            return Err(Refusal::Conflict(format!(
+                "service `{name}`: its state cannot be written ({error}), so a rollback could be forgotten; mend that first"
             )));
         }
         if live.rejected.contains(&id) {

@@ -43,8 +43,15 @@ impl Control {
 
     fn run_errand(&mut self, name: &str, errand: Errand) {
         let Some(asked) = self.asked(name) else { return };
-        let Some(service) = self.services.get(name) else { return };
+        let Some(service) = self.services.get_mut(name) else { return };
         let number = match errand {
+            Errand::Query(index) => {
+                if let Some(query) = service.config.judge.queries.get(index) {
+                    let number = self.errands.query(name, index, query.clone(), asked);
+                    service.queries.asked(index, number);
+                }
+                return;
+            }
             Errand::Gates => Some(self.errands.gates(name, service.config.gates.clone(), asked)),
             Errand::Hook(phase) => {
                 let last = service.live.rollout.as_ref().and_then(|r| r.decisions.last());
@@ -98,6 +105,10 @@ impl Control {
         if service.calling == Some(number) {
             return self.called(&name, what);
         }
+        let what = match what {
+            What::Query(index, finding) => return service.queries.found(index, number, finding),
+            what => what,
+        };
         if let What::Rehearsed(probed) = what {
             self.rehearsed(&name, number, probed);
             return self.health_changed();
@@ -132,7 +143,7 @@ impl Control {
                     (_, Err(_)) => service.gate_failed(),
                 }
             }
-            What::Rehearsed(_) => {}
+            What::Query(..) | What::Rehearsed(_) => {}
         }
         self.health_changed();
     }

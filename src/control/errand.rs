@@ -3,18 +3,24 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::gates::query::ask;
+use super::gates::sample::Finding;
 use super::gates::{self, Asked, Failed, GateReport};
 use super::rehearsal::Probed;
-use crate::config::{Gate, Hook, Hooks};
+use crate::config::{Gate, Hook, Hooks, Query};
+use crate::split::Role;
 
 /// How many reports of one release are kept.
 pub(super) const REPORTS_MAX: usize = 64;
+/// How long a query may take.
+const QUERY_LIMIT: Duration = Duration::from_secs(10);
 /// How many answers may wait for control.
 const NEWS: usize = 256;
 
@@ -27,6 +33,8 @@ pub(super) enum Errand {
     Hook(Phase),
     /// The way back is tried.
     Rehearsal,
+    /// The judge's query of this number.
+    Query(usize),
 }
 
 /// A point of a release at which something of the operator's own is called.
@@ -87,6 +95,8 @@ pub(super) enum What {
     Gates(bool),
     /// A hook passed or failed.
     Hook(Phase, Result<String, Failed>),
+    /// What a query of this number found.
+    Query(usize, Finding),
     /// The probes of a rehearsal are done.
     Rehearsed(Result<Probed, String>),
 }
@@ -152,6 +162,18 @@ impl Errands {
         number
     }
 
+    /// Asks the judge's query number `index`, and returns the errand's number.
+    pub(super) fn query(&mut self, service: &str, index: usize, query: Query, asked: Asked) -> u64 {
+        let number = self.number();
+        let (news, name) = (self.news.clone(), service.to_owned());
+        self.start(service, Lane::Query(index), async move {
+            let limit = query.every.min(QUERY_LIMIT);
+            let what = What::Query(index, ask(&query, &asked, Role::Canary, limit).await);
+            let _ = news.send(News { service: name, number, what }).await;
+        });
+        number
+    }
+
     /// Runs the probes of a rehearsal. A release may or may not wait for them.
     pub(super) fn rehearse(
         &mut self,
@@ -203,6 +225,8 @@ pub(super) enum Lane {
     Call,
     /// A rehearsal.
     Rehearsal,
+    /// The judge's query of this number.
+    Query(usize),
 }
 
 /// Everything that the call of a hook needs.
@@ -212,5 +236,5 @@ pub(super) struct HookCall {
     pub(super) hook: Hook,
     pub(super) asked: Asked,
     pub(super) event: serde_json::Value,
-    pub(super) deadline: std::time::Duration,
+    pub(super) deadline: Duration,
 }

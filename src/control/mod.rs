@@ -18,6 +18,7 @@ mod notices;
 mod notify;
 mod placebo;
 mod publish;
+mod queries;
 mod recording;
 mod rehearsal;
 mod reload;

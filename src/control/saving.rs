@@ -10,7 +10,7 @@ use super::decide::decision;
 use super::errand::Phase;
 use super::live::{Decision, Live, Rollout, millis};
 use super::saved::{self, Back, Intent};
-use super::service::{Cause, Service};
+use super::service::{Cause, Remark, Service};
 use super::store::{Change, Durability, Entry, PutError, Revision, Store};
 use super::writer::{Job, Stored};
 use super::{Control, SAVE_EVERY, reload};
@@ -36,11 +36,16 @@ impl Control {
             return;
         }
         match stored.result {
-            Ok(()) => {}
+            Ok(()) => service.write_error = None,
             Err(PutError::Conflict(entry)) => return self.replaced(&stored.service, &entry),
             Err(PutError::Io(error)) => {
                 tracing::error!(service = stored.service, %error, "cannot write the state; trying again");
                 service.unsaved = true;
+                let before = service.write_error.replace(error.to_string());
+                if before.is_none() {
+                    let words = format!("the state cannot be written: {error}; trying again");
+                    service.remarks.push(Remark { kind: "alarm", words });
+                }
                 return;
             }
         }

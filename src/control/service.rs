@@ -11,6 +11,7 @@ use super::gating::Gating;
 use super::judging::{Judging, Seen};
 use super::live::{Live, millis};
 use super::notify::send::Sender;
+use super::queries::Queries;
 use super::rehearsal::Rehearsing;
 use super::store::Revision;
 use super::view::time;
@@ -67,6 +68,7 @@ pub(super) struct Service {
     /// By pool.
     pub(super) seen: BTreeMap<String, Seen>,
     pub(super) judging: Judging,
+    pub(super) queries: Queries,
     pub(super) verdict: Option<Verdict>,
     /// Where the checks before the first request stand.
     pub(super) gating: Gating,
@@ -99,6 +101,8 @@ pub(super) struct Service {
     pub(super) last_intent: u64,
     /// The revision that the state came from when it was last read.
     pub(super) base: Revision,
+    /// Why the state could not be written when it was last tried.
+    pub(super) write_error: Option<String>,
     /// The state still has to be written.
     pub(super) unsaved: bool,
     /// How long the judge's state has not been written.
@@ -131,6 +135,7 @@ impl Service {
             generation: 0,
             seen: BTreeMap::new(),
             judging: Judging::default(),
+            queries: Queries::default(),
             verdict: None,
             gating: Gating::default(),
             errands: Vec::new(),
@@ -148,6 +153,7 @@ impl Service {
             // Whatever an earlier process intended was honoured when the state was read.
             last_intent: millis(clock::unix()),
             base: Revision::NONE,
+            write_error: None,
             unsaved: false,
             unsaved_for: Duration::ZERO,
         }
@@ -159,6 +165,12 @@ impl Service {
             || !self.live.weight.is_zero()
             || !self.seen.is_empty()
             || self.rehearsing.is_some()
+    }
+
+    /// Whether serin itself holds the rollout: the point of no return is behind it.
+    pub(super) fn is_stopped(&self) -> bool {
+        let decisions = self.live.rollout.as_ref().map(|rollout| rollout.decisions.as_slice());
+        decisions.and_then(<[_]>::last).is_some_and(|last| last.decision == "frozen")
     }
 
     /// Says why nothing goes forward, if somebody froze the service.
@@ -181,6 +193,7 @@ impl Service {
             judged.judge.restart_step();
         }
         self.judging.observe_anew();
+        self.queries = Queries::default();
     }
 
     /// Lets `dt` pass, and returns what follows from what was seen.
@@ -221,7 +234,7 @@ impl Service {
         match stage {
             Some(Stage::Gate) => self.gate(pools),
             _ if self.live.share().is_zero() => None,
-            _ => empty(pools),
+            _ => self.empty(pools),
         }
     }
 
@@ -229,14 +242,20 @@ impl Service {
         if stage == Stage::Gate {
             return self.gate(pools);
         }
+        let queried = self.query(dt);
         let verdict = self.judge_rollout(stage, dt, pools)?;
+        let verdict = self.with_queries(verdict, stage);
         self.alarm(&verdict);
         if let Stage::Step(step) = stage {
             self.say_held(step, &verdict);
         }
-        let event = self.after(stage, &verdict).or_else(|| empty(pools));
+        let event = self.after(stage, &verdict).or_else(|| self.empty(pools));
         self.verdict = Some(verdict);
-        event
+        // While a bound is broken nothing goes forward, so this hides no other event but a hold's.
+        match event {
+            Some((Event::Fail, _)) => event,
+            _ => queried.or(event),
+        }
     }
 
     /// What follows from a verdict on the running rollout.
@@ -250,7 +269,7 @@ impl Service {
                 if self.observed >= plan.guard
                     && verdict.evidence.canary_n > 0
                     && !verdict.alarm
-                    && verdict.reason != "resources" =>
+                    && !["resources", "query"].contains(&verdict.reason.as_str()) =>
             {
                 let seconds = plan.guard.as_secs();
                 let words = format!("{seconds} s at 100% without a bad verdict");
@@ -293,7 +312,7 @@ impl Service {
                 return Some((Event::Fail, cause));
             }
         }
-        empty(pools)
+        self.empty(pools)
     }
 
     fn alarm(&mut self, verdict: &Verdict) {
@@ -321,18 +340,20 @@ impl Service {
         tracing::warn!(service = self.config.name, words, "held");
         self.remarks.push(Remark { kind: "held", words });
     }
-}
 
-/// A canary without a healthy endpoint is left at once, unless stable is no better.
-fn empty(pools: &Pools) -> Follows {
-    let canary = pools.canary.as_ref()?;
-    let gone = canary.standing() == Standing::Down && pools.stable.standing() == Standing::Up;
-    gone.then(|| {
-        let words = format!(
-            "none of the {} endpoints of pool {} is healthy",
-            canary.endpoints.len(),
-            canary.name
-        );
-        (Event::Fail, Cause::own("empty", words))
-    })
+    /// A canary without a healthy endpoint is left at once, unless stable is no better.
+    fn empty(&self, pools: &Pools) -> Follows {
+        let canary = pools.canary.as_ref()?;
+        let none = self.live.targets(&canary.name, &self.config).is_empty();
+        let gone = none || canary.standing() == Standing::Down;
+        (gone && pools.stable.standing() == Standing::Up).then(|| {
+            let words = match canary.endpoints.len() {
+                0 => format!("pool {} has no endpoint", canary.name),
+                count => {
+                    format!("none of the {count} endpoints of pool {} is healthy", canary.name)
+                }
+            };
+            (Event::Fail, Cause::own("empty", words))
+        })
+    }
 }

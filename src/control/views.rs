@@ -64,7 +64,7 @@ fn reason(service: &Service) -> String {
     let last = || live.rollout.as_ref().and_then(|r| r.decisions.last()).map(|d| d.words.clone());
     let frozen = service.frozen();
     match live.state() {
-        State::Running { paused: true, .. } if stopped(live) => last().unwrap_or_default(),
+        State::Running { paused: true, .. } if service.is_stopped() => last().unwrap_or_default(),
         State::Running { paused: true, .. } => "held by an operator".into(),
         State::Running { .. } if frozen.is_some() => frozen.unwrap_or_default(),
         State::Running { moving: Some(to), .. } if service.awaited.is_some() => {
@@ -87,12 +87,6 @@ fn reason(service: &Service) -> String {
         State::Idle => "no release yet".into(),
         State::Ended(_) => last().unwrap_or_default(),
     }
-}
-
-/// Whether serin itself holds the rollout: the point of no return is behind it.
-fn stopped(live: &super::live::Live) -> bool {
-    let decisions = live.rollout.as_ref().map(|rollout| rollout.decisions.as_slice());
-    decisions.and_then(<[_]>::last).is_some_and(|last| last.decision == "frozen")
 }
 
 fn by_hand_is_last(live: &super::live::Live) -> bool {
@@ -295,6 +289,10 @@ impl Report {
     fn service(&self, name: &str, service: &Service) {
         let label = ("service", name);
         let live = &service.live;
+        let dropped = service.notices.dropped();
+        if dropped > 0 {
+            self.metrics.counter(Metric::NoticesDropped, &[label]).absolute(dropped);
+        }
         let state = service.live.state();
         for known in STATE_NAMES {
             let is = u64::from(known == state.name());

@@ -38,6 +38,8 @@ pub enum Metric {
     PlaceboFired,
     /// Whether a pool's use of resources is asked for and not known.
     ResourcesMissing,
+    /// Notices that were given up because others came faster.
+    NoticesDropped,
     /// The generation of the routing table.
     TableGeneration,
     /// Connections of clients.
@@ -59,7 +61,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric, in the order in which they are rendered.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Requests,
         Self::RequestDuration,
         Self::EndpointUp,
@@ -71,6 +73,7 @@ impl Metric {
         Self::PlaceboRuns,
         Self::PlaceboFired,
         Self::ResourcesMissing,
+        Self::NoticesDropped,
         Self::TableGeneration,
         Self::Connections,
         Self::Refused,
@@ -116,6 +119,11 @@ impl Metric {
                 "serin_resources_missing",
                 Gauge,
                 "1 while a judged pool's use of resources is asked for and not known.",
+            ),
+            Self::NoticesDropped => (
+                "serin_notices_dropped_total",
+                Counter,
+                "Notices given up because others came faster than they could be delivered.",
             ),
             Self::TableGeneration => {
                 ("serin_table_generation", Gauge, "The generation of the routing table.")

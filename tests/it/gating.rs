@@ -295,8 +295,26 @@ async fn past_the_point_of_no_return_a_bad_canary_stops_and_calls_for_help() {
         })
     })
     .await;
-    proxy.act(Action::Abort).await.expect("a person may still decide");
+    // A person decides: here, that it is good enough, or mended.
+    green.does(Behaviour::Answer);
+    proxy.act(Action::Promote { full: false }).await.unwrap();
+    proxy.reaches("promoted").await;
     traffic.stop().await;
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_canary_without_any_endpoint_is_left_at_once() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let text = config(&[&blue], &[&green], STICKY, SHORT);
+    let proxy = TestProxy::start(&text).await;
+    proxy.deploy("v2").await.unwrap();
+    eventually("it is in a step", || async { proxy.shop().await.state == "step" }).await;
+    let gone = text.replace(&format!("endpoints = [\"{}\"]", green.address), "endpoints = []");
+    fs::write(proxy.path(), gone).unwrap();
+    proxy.handle.reload().await.unwrap();
+    let service = proxy.reaches("rolled_back").await;
+    assert_eq!(service.rollout.unwrap().decisions.pop().unwrap().reason, "empty");
     proxy.stop().await;
 }
 
