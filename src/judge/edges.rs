@@ -20,6 +20,10 @@ impl Edges {
         Self { ms }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.ms.len()
+    }
+
     /// The upper edge of a bucket.
     pub(super) fn upper_ms(&self, bucket: u32) -> f64 {
         let upper = usize::try_from(bucket).ok().and_then(|bucket| self.ms.get(bucket + 1));

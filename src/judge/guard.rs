@@ -77,8 +77,14 @@ impl Guard {
         guard
     }
 
-    /// Tests one slice of the canary.
-    pub(super) fn test(&mut self, canary: &PoolSlice, settings: &Settings) {
+    /// Tests one slice of the canary. Requests in flight were counted from bucket `inflight_from`
+    /// on.
+    pub(super) fn test(
+        &mut self,
+        canary: &PoolSlice,
+        inflight_from: Option<u32>,
+        settings: &Settings,
+    ) {
         if self.slices < settings.horizon_slices {
             self.slices += 1;
             self.inject(settings.inject_slices / f64::from(settings.horizon_slices));
@@ -86,6 +92,10 @@ impl Guard {
         for watched in self.families.iter_mut().flatten() {
             let slice = match watched.slow_from {
                 None => canary.kept,
+                // What has passed an age below a promised one is not late yet.
+                Some(slow_from) if inflight_from.is_some_and(|from| from < slow_from) => {
+                    canary.slow_at_the_end(slow_from)
+                }
                 Some(slow_from) => canary.slow(slow_from, slow_from),
             };
             watched.seen.add(slice);

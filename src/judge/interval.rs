@@ -24,7 +24,7 @@ pub struct Interval {
     pub healthy: bool,
 }
 
-/// One route's share of a tick.
+/// One route's share of a tick, counted after the key cap where there is one.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RouteInterval {
     /// The route's name.

@@ -20,6 +20,7 @@ mod edges;
 mod errors;
 mod estimate;
 mod exact;
+pub mod foresight;
 mod guard;
 mod histogram;
 mod history;
@@ -255,7 +256,9 @@ impl Judge {
         };
         let Some(slice) = self.slice.take_if(due) else { return };
         if let (true, Some(guard)) = (guarding, &mut self.guard) {
-            guard.test(&slice.canary, &self.settings);
+            let limit = self.comparison.latency.inflight_limit(now_s, &self.edges, &self.settings);
+            let inflight_from = limit.map(|limit| self.edges.holding(limit.slow_ms));
+            guard.test(&slice.canary, inflight_from, &self.settings);
             return;
         }
         let slow = self.comparison.test(&slice, now_s, &self.edges, &self.settings);
@@ -265,7 +268,7 @@ impl Judge {
 
     /// The share that the canary gets when this step ends.
     fn next_weight(&self) -> f64 {
-        let next = self.step.index.and_then(|index| self.steps.get(index + 1));
+        let next = self.step.index.and_then(|index| self.steps.get(index.checked_add(1)?));
         next.map(|step| step.weight).filter(|weight| *weight > 0.0).unwrap_or(1.0)
     }
 }

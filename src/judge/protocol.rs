@@ -1,24 +1,31 @@
 //! The judge outside of the proxy: JSON lines in, JSON lines out.
 //!
 //! Anyone can replay recorded ticks, compare settings, or test the judge against data of their
-//! own. Each `init` and each `tick` is answered with one line; a line that cannot be read is
+//! own. Each `init`, `resume` and `tick` is answered with one line; a line that cannot be read is
 //! answered with `{"error": ...}`, changes nothing, and the replay goes on.
 //!
-//! - `stages` are the steps' weights. A `stage` beyond them is the guard at 100 %.
-//! - The key cap needs 20 distinct keys; of a recording only the failing keys are known, so those
-//!   are counted.
+//! - `stages` are the steps' weights, `steps` their rules as well. A `stage` beyond them is the
+//!   guard at 100 %.
+//! - The key cap needs 20 distinct keys. Where a tick does not say `distinct_keys`, only the
+//!   failing keys are known, so those are counted.
 //! - A bad `init` leaves no judge: its ticks must not be judged by the one before.
+//! - [`init_line`], [`tick_line`] and the other writers make the lines of a live rollout; read
+//!   back, they give its verdicts to the last bit.
 
 mod cfg;
 mod json;
+mod write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::guard::Objectives;
 use super::interval::{Interval, RouteInterval, Tick};
 use super::verdict::{Ruling, Verdict};
 use super::{Baseline, Judge, Purpose, StepRule};
 use cfg::Cfg;
 use json::{Json, Read, Wrong};
+
+pub use write::{END, RESTART_STEP, init_line, resume_line, tick_line};
 
 /// One replay.
 #[derive(Debug, Default)]
@@ -71,21 +78,31 @@ impl Session {
                 replay.judge.tick(&tick);
                 Ok(Some(replay.judge.verdict()))
             }
+            "resume" => {
+                self.replay = None;
+                let replay = self.replay.insert(Replay::resume(line)?);
+                Ok(Some(replay.judge.verdict()))
+            }
+            "restart_step" => {
+                let replay = self.replay.as_mut();
+                let replay = replay.ok_or_else(|| Wrong::new("a restart before an init"))?;
+                replay.judge.restart_step();
+                Ok(None)
+            }
             "end" => {
                 self.replay = None;
                 Ok(None)
             }
-            _ => Err(Wrong::new("expected init, tick or end").inside("type")),
+            _ => {
+                let what = "expected init, resume, tick, restart_step or end";
+                Err(Wrong::new(what).inside("type"))
+            }
         }
     }
 }
 
 impl Replay {
     fn new(json: &Json) -> Read<Self> {
-        let weights = json.field("stages", |stages| stages.list(|w| w.within(0.0, 1.0)))?;
-        if weights.is_empty() {
-            return Err(Wrong::new("expected at least one stage").inside("stages"));
-        }
         let edges_ms = json.field("edges_ms", |edges| edges.list(Json::number))?;
         if !edges_ms.is_sorted_by(|a, b| a < b) {
             return Err(Wrong::new("expected edges in ascending order").inside("edges_ms"));
@@ -93,13 +110,26 @@ impl Replay {
         let edges = edges_ms.len();
         let dt_s = json.optional("dt", Json::positive)?;
         let baseline = json.optional("baseline", |pool| baseline(pool, edges))?;
-        let Cfg { settings, requests, hold_s } =
-            json.optional("cfg", Cfg::read)?.unwrap_or_default();
-        let rule = |weight| StepRule { weight, requests, hold_s };
-        let steps = weights.into_iter().map(rule).collect();
+        let cfg = json.optional("cfg", Cfg::read)?.unwrap_or_default();
+        let steps = steps(json, &cfg)?;
+        let purpose = json.optional("purpose", purpose)?.unwrap_or(Purpose::Canary);
+        let objectives = json.optional("objectives", objectives)?.unwrap_or_default();
         let baseline = baseline.unwrap_or_default();
-        let judge = Judge::new(settings, steps, Purpose::Canary, edges_ms, &baseline);
-        Ok(Self { judge, dt_s, edges })
+        let judge = Judge::new(cfg.settings, steps, purpose, edges_ms, &baseline);
+        Ok(Self { judge: judge.with_objectives(objectives), dt_s, edges })
+    }
+
+    fn resume(line: &str) -> Read<Self> {
+        /// What a state file holds is read as from there.
+        #[derive(Deserialize)]
+        struct Resumed {
+            judge: Judge,
+        }
+        let resumed: Resumed = serde_json::from_str(line)
+            .map_err(|e| Wrong::new(format!("no state of a judge: {e}")).inside("judge"))?;
+        let judge = resumed.judge;
+        let edges = judge.edges.count();
+        Ok(Self { judge, dt_s: None, edges })
     }
 
     fn tick(&self, json: &Json) -> Read<Tick> {
@@ -116,9 +146,50 @@ impl Replay {
             canary: json.field("canary", |pool| interval(pool, self.edges))?,
             routes: json.optional("routes", routes)?.unwrap_or_default(),
             resources: resources.unwrap_or_default(),
-            over_limit: false,
+            over_limit: json.optional("over_limit", Json::flag)?.unwrap_or_default(),
         })
     }
+}
+
+/// The rules of the steps: their weights with the same rule for all, or each with its own.
+fn steps(json: &Json, cfg: &Cfg) -> Read<Vec<StepRule>> {
+    let weight = |weight: &Json| weight.within(0.0, 1.0);
+    let rule = |step: &Json| {
+        let seconds = |s: &Json| s.within(0.0, f64::MAX);
+        Ok(StepRule {
+            weight: step.field("weight", weight)?,
+            requests: step.optional("requests", Json::count)?.unwrap_or(cfg.requests),
+            hold_s: step.optional("hold_s", seconds)?.unwrap_or(cfg.hold_s),
+        })
+    };
+    let steps = match json.optional("steps", |steps| steps.list(rule))? {
+        Some(steps) => steps,
+        None => {
+            let weights = json.field("stages", |stages| stages.list(weight))?.into_iter();
+            let &Cfg { requests, hold_s, .. } = cfg;
+            weights.map(|weight| StepRule { weight, requests, hold_s }).collect()
+        }
+    };
+    if steps.is_empty() {
+        return Err(Wrong::new("expected at least one stage").inside("stages"));
+    }
+    Ok(steps)
+}
+
+fn purpose(json: &Json) -> Read<Purpose> {
+    match json.text()? {
+        "canary" => Ok(Purpose::Canary),
+        "blue-green" => Ok(Purpose::BlueGreen),
+        "watch" => Ok(Purpose::Watch),
+        other => Err(Wrong::new(format!("expected canary, blue-green or watch, not {other}"))),
+    }
+}
+
+fn objectives(json: &Json) -> Read<Objectives> {
+    Ok(Objectives {
+        error_rate: json.optional("error_rate", |rate| rate.within(0.0, 1.0))?,
+        p99_ms: json.optional("p99_ms", Json::positive)?,
+    })
 }
 
 fn baseline(pool: &Json, edges: usize) -> Read<Baseline> {
@@ -141,7 +212,7 @@ fn interval(pool: &Json, edges: usize) -> Read<Interval> {
         aborts: pool.optional("aborts", buckets)?.unwrap_or_default(),
         inflight_slow: pool.optional("inflight_slow", Json::count)?.unwrap_or_default(),
         error_keys: pool.optional("err_keys", keys)?.unwrap_or_default(),
-        distinct_keys: 0,
+        distinct_keys: pool.optional("distinct_keys", Json::count)?.unwrap_or_default(),
         healthy: pool.optional("healthy", Json::flag)?.unwrap_or(true),
     })
 }
@@ -202,3 +273,7 @@ impl<'a> From<&'a Verdict> for Answer<'a> {
 #[cfg(test)]
 #[path = "tests/protocol.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tests/record.rs"]
+mod record;

@@ -55,6 +55,29 @@ impl Pair {
     }
 }
 
+/// The counts of both pools as numbers, for formulas. Expected counts need not be whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) n_s: f64,
+    pub(super) e_s: f64,
+    pub(super) n_c: f64,
+    pub(super) e_c: f64,
+}
+
+impl Counts {
+    /// True when there is something to compare.
+    pub(super) fn both(&self) -> bool {
+        self.n_s > 0.0 && self.n_c > 0.0
+    }
+}
+
+impl From<Pair> for Counts {
+    fn from(pair: Pair) -> Self {
+        let ((n_s, e_s), (n_c, e_c)) = (pair.stable.counts(), pair.canary.counts());
+        Self { n_s, e_s, n_c, e_c }
+    }
+}
+
 /// One pool's part of a slice.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct PoolSlice {
@@ -83,6 +106,13 @@ impl PoolSlice {
         let fresh = self.successes.since(slow_from).saturating_sub(self.counted.since(slow_from));
         let slow = fresh.saturating_add(self.inflight_slow).saturating_add(aborts);
         Trials::new(self.timed().saturating_add(aborts), slow)
+    }
+
+    /// The same by what has ended alone, with the requests that were counted in flight before.
+    pub(super) fn slow_at_the_end(&self, slow_from: u32) -> Trials {
+        let aborts = self.aborts.since(slow_from);
+        let slow = self.successes.since(slow_from).saturating_add(aborts);
+        Trials::new(self.successes.total().saturating_add(aborts), slow)
     }
 
     fn seen(&self) -> bool {

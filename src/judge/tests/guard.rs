@@ -56,7 +56,7 @@ fn failures_and_slowness_are_told_apart() {
     let worst = |slice: PoolSlice| {
         let mut guard = guard(Objectives::default());
         for _ in 0..20 {
-            guard.test(&slice, &settings);
+            guard.test(&slice, None, &settings);
         }
         let worst = guard.watched().max_by(|a, b| a.log_wealth().total_cmp(&b.log_wealth()));
         (worst.map(|worst| worst.name.clone()), guard.log_e() >= threshold)
@@ -74,10 +74,29 @@ fn promises_are_kept_beside_the_baseline() {
     let names: Vec<&str> = guard.watched().map(|watched| watched.name.as_str()).collect();
     assert_eq!(names, ["guard:err", "guard:slow", "slo:err", "slo:slow"]);
     for _ in 0..40 {
-        guard.test(&slice(100, 1, 0), &settings);
+        guard.test(&slice(100, 1, 0), None, &settings);
     }
     let wealth: Vec<f64> = guard.watched().map(Watched::log_wealth).collect();
     assert!(wealth[0] < 0.0, "1 % is within the baseline's limit: {wealth:?}");
     assert!(wealth[2] > 4.7, "and breaks the promise of 0.1 %: {wealth:?}");
     assert!(guard.log_e() > -settings.alpha.ln());
+}
+
+/// A promise of 40 ms says nothing about a request that has taken 13 ms so far.
+#[test]
+fn what_is_in_flight_below_a_promise_does_not_break_it() {
+    let settings = Settings::default();
+    let seen = |inflight_from| {
+        let mut guard = guard(Objectives { error_rate: None, p99_ms: Some(40.0) });
+        let mut counted = PoolSlice { inflight_slow: 7, ..slice(20, 0, 2) };
+        counted.successes.extend(&[(20, 5)]);
+        counted.counted.extend(&[(20, 5)]);
+        guard.test(&counted, inflight_from, &settings);
+        let seen: Vec<Trials> = guard.watched().map(|watched| watched.seen).collect();
+        (seen[1], seen[2])
+    };
+    let late = Trials::new(27, 9);
+    assert_eq!(seen(Some(13)), (late, Trials::new(25, 2)), "the limit lies between the two");
+    assert_eq!(seen(Some(60)), (late, late));
+    assert_eq!(seen(None), (late, late));
 }

@@ -153,7 +153,7 @@ fn a_bad_line_is_named_and_the_replay_goes_on() {
     let rows = [
         (json!("x"), "line 2: expected an object"),
         (json!({"t": 1}), "line 2: type: is missing"),
-        (json!({"type": "tack"}), "line 2: type: expected init, tick or end"),
+        (json!({"type": "tack"}), "line 2: type: expected init, resume, tick, restart_step or end"),
         (with(tick(0, [9, 0], [1, 0]), "/stable", Value::Null), "line 2: stable: is missing"),
         (with(tick(0, [9, 0], [1, 0]), "/t", json!("1")), "line 2: t: expected a number"),
         (
@@ -214,6 +214,14 @@ fn a_bad_init_is_named_and_leaves_no_judge() {
         ),
         ("/cfg/err_grid", json!([]), "cfg.err_grid: expected at least one number"),
         ("/cfg/horizon_slices", json!(5e9), "cfg.horizon_slices: is too large"),
+        ("/purpose", json!("x"), "purpose: expected canary, blue-green or watch, not x"),
+        ("/steps", json!([]), "stages: expected at least one stage"),
+        ("/steps", json!([{"requests": 1}]), "steps[0].weight: is missing"),
+        (
+            "/objectives",
+            json!({"p99_ms": 0}),
+            "objectives.p99_ms: expected a number above 0, not 0",
+        ),
         ("/cfg/mode", json!("x"), "cfg.mode: expected sequential or threshold, not x"),
     ];
     for (path, value, error) in rows {
@@ -224,6 +232,29 @@ fn a_bad_init_is_named_and_leaves_no_judge() {
         assert_eq!(answer, json!({"error": "line 3: a tick before an init"}));
         assert_eq!(say(&mut session, &init())["why"], "start");
     }
+}
+
+/// What `steps` leave out is as in `cfg`; a share set by hand is watched.
+#[test]
+fn each_step_may_have_a_rule_of_its_own() {
+    let rules = json!([{"weight": 0.02, "requests": 7}, {"weight": 0.5, "hold_s": 9}]);
+    let mut session = started(&with(init(), "/steps", rules));
+    assert_eq!(say(&mut session, &tick(0, [90, 0], [6, 0]))["why"], "requests");
+    assert_eq!(say(&mut session, &tick(1, [90, 0], [1, 0]))["why"], "hold");
+    assert_eq!(say(&mut session, &tick(3, [90, 0], [1, 0]))["why"], "evidence:err");
+    let next = |i| with(tick(i, [90, 0], [9, 0]), "/stage", json!(1));
+    assert_eq!(say(&mut session, &next(4))["why"], "hold", "5 requests and 9 s");
+    assert_eq!(say(&mut session, &next(50))["why"], "evidence:err");
+    assert_eq!(session.line(RESTART_STEP), None);
+    assert_eq!(say(&mut session, &next(51))["why"], "hold", "the step is observed anew");
+    let mut session = started(&with(init(), "/purpose", json!("watch")));
+    assert_eq!(say(&mut session, &tick(0, [90, 0], [6, 0]))["why"], "watch");
+    let mut session = Session::default();
+    let answer = say(&mut session, &json!({"type": "restart_step"}));
+    assert_eq!(answer["error"], "line 1: a restart before an init");
+    let answer = say(&mut session, &json!({"type": "resume", "judge": {}}));
+    let error = answer["error"].as_str().expect("an error");
+    assert!(error.starts_with("line 2: judge: no state of a judge: missing field"), "{error}");
 }
 
 #[test]

@@ -252,3 +252,24 @@ fn slices_close_by_time_and_counts() {
     }
     assert_eq!(closed, [2, 7, 10], "the second slice waits for the canary's first answer");
 }
+
+/// All start times together have the wealth of one, whatever the steps do.
+#[test]
+fn the_stakes_are_spread_over_start_times_and_never_exceed_one() {
+    let settings = Settings { horizon_slices: 3, ..Settings::default() };
+    let mut judge = judge(settings);
+    let wealth = |judge: &Judge| judge.verdict().evidence.by_name[0].1.exp();
+    // Slices without a request of the canary pay nothing and cost nothing.
+    let mut seen = Vec::new();
+    for (i, step) in (0..).zip([0, 0, 0, 0, 0, 1, 0, 1, 2, 2]) {
+        let hung = Interval { inflight_slow: 1, healthy: true, ..Interval::default() };
+        judge.tick(&tick(i, step, pool(0, 0, 10.0), hung.clone()));
+        let mut quiet = tick(i, step, hung.clone(), hung);
+        quiet.dt_s = 0.0;
+        judge.tick(&quiet);
+        seen.push((wealth(&judge) * 1e9).round() / 1e9);
+    }
+    let third = |slices: u32| ((0.5 + 0.25 * f64::from(slices) / 3.0) * 1e9).round() / 1e9;
+    let want = [third(1), third(2), 0.75, 0.75, 0.75, 0.875, 0.875, 0.875, 1.0, 1.0];
+    assert_eq!(seen, want);
+}
