@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::judge::{Purpose, StepRule};
 use crate::split::Weight;
 
 /// How a rollout moves.
@@ -81,6 +82,25 @@ impl Plan {
             deadline: Duration::from_secs(60 * 60),
             on_inconclusive: OnInconclusive::Hold,
             irreversible_from: None,
+        }
+    }
+
+    /// What the judge is told of the steps.
+    pub fn rules(&self) -> Vec<StepRule> {
+        let rule = |step: &Step| StepRule {
+            weight: step.weight.fraction(),
+            requests: step.requests,
+            hold_s: step.hold.as_secs_f64(),
+        };
+        self.steps.iter().map(rule).collect()
+    }
+
+    /// What the judge judges for.
+    pub const fn purpose(&self) -> Purpose {
+        match self.strategy {
+            Strategy::Canary => Purpose::Canary,
+            Strategy::BlueGreen => Purpose::BlueGreen,
+            Strategy::Ab => Purpose::Watch,
         }
     }
 
