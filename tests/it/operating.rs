@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::releasing::Traffic;
-use crate::support::{Behaviour, SHORT, Serin, Upstream, config};
+use crate::support::{Behaviour, SHORT, Serin, Upstream, config, eventually, serin};
 
 const STICKY: &str = "sticky = [\"header:x-user-id\"]";
 
@@ -116,5 +116,127 @@ async fn the_story_of_a_release_is_told_to_its_end_and_beyond() {
     let story = text(&serin.ask(&["explain", "v2"]));
     assert!(story.contains("release v3 came after it: `serin explain v3`"), "{story}");
     assert_eq!(serin.ask(&["explain", "v9"]).status.code(), Some(1));
+    traffic.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rehearsal_is_waited_for_and_its_code_says_whether_the_way_back_works() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let (_dir, serin) = start(&blue, &green, SHORT);
+    let armed = serin.ask(&["rehearse", "shop", "--why", "before the holidays"]);
+    assert_eq!(armed.status.code(), Some(0), "{}", text(&armed));
+    assert!(text(&armed).contains("shop: rollback armed, "), "{}", text(&armed));
+    assert_eq!(green.hits(), 0, "somebody was sent to the canary");
+    let status = text(&serin.ask(&["status", "shop"]));
+    assert!(status.contains("  rehearsal rollback armed, "), "{status}");
+    let ready = text(&serin.ask(&["ready"]));
+    assert!(ready.contains("  ok       rehearsal"), "{ready}");
+
+    blue.is_healthy(false);
+    eventually("stable is down", || async {
+        serin.shop()["stable"]["endpoints"][0]["health"] == "down"
+    })
+    .await;
+    let useless = serin.ask(&["rehearse", "shop", "--json"]);
+    assert_eq!(useless.status.code(), Some(12), "{}", text(&useless));
+    let useless = document(&useless);
+    assert_eq!(useless["result"], "not_armed", "{useless}");
+    assert_eq!(useless["rehearsal"]["armed"], false, "{useless}");
+    assert_eq!(serin.ask(&["rehearse", "nope"]).status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_has_all_of_the_checklist_is_ready_and_its_gates_are_told() {
+    let mut pools = Vec::new();
+    for name in ["blue", "blue", "green", "green"] {
+        pools.push(Upstream::start(name).await);
+    }
+    let sink = Upstream::start("sink").await;
+    let tables = format!(
+        r#"
+[[services.shop.gates]]
+name = "front"
+request = "GET /"
+against = ["canary", "stable"]
+[[services.shop.gates]]
+name = "schema"
+command = ["sh", "-c", "echo 14 tables; echo users.email is missing; exit 3"]
+[services.shop.rollout]
+steps = [{{ weight = "5%", requests = 20, hold = "200ms" }}, {{ weight = "50%" }}]
+notify = [{{ webhook = "http://{}/" }}]
+"#,
+        sink.address
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let file = config(&[&pools[0], &pools[1]], &[&pools[2], &pools[3]], STICKY, &tables);
+    fs::write(dir.path().join("proxy.toml"), file).unwrap();
+    let serin = Serin::start(dir.path());
+    let traffic = Traffic::start(serin.address);
+    eventually("there is traffic", || async {
+        serin.shop()["stable"]["requests"].as_u64().unwrap() >= 100
+    })
+    .await;
+    assert_eq!(serin.ask(&["rehearse", "shop"]).status.code(), Some(0));
+    let ready = serin.ask(&["ready"]);
+    assert_eq!(ready.status.code(), Some(0), "{}", text(&ready));
+    assert!(text(&ready).contains("17 of 17 hold"), "{}", text(&ready));
+
+    let deploy = serin.ask(&["deploy", "shop", "--version", "v2", "--wait"]);
+    assert_eq!(deploy.status.code(), Some(12), "{}", text(&deploy));
+    for command in [["explain", "v2"], ["status", "shop"]] {
+        let shown = text(&serin.ask(&command));
+        assert!(shown.contains("passed front on canary in "), "{shown}");
+        assert!(shown.contains("passed front on stable in "), "{shown}");
+        assert!(shown.contains("FAILED schema on canary in "), "{shown}");
+    }
+    let story = text(&serin.ask(&["explain", "v2"]));
+    assert!(story.contains("    | users.email is missing\n"), "{story}");
+    assert!(story.contains("`serin deploy shop --version v2` tries it again"), "{story}");
+    assert_eq!(traffic.stop().await, 0, "a user met a version that failed its gates");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_foreseen_from_the_file_and_from_what_runs() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("proxy.toml");
+    // The plan that a service has whose file says nothing of it.
+    fs::write(&path, config(&[&blue], &[&green], STICKY, "")).unwrap();
+    let file = path.to_str().unwrap();
+    let nobody = ["--admin", "http://127.0.0.1:9"];
+    let plan =
+        |more: &[&str]| serin(&[&["plan", "shop", "--config", file][..], more, &nobody].concat());
+    let page = plan(&["--rps", "200"]);
+    assert_eq!(page.status.code(), Some(0), "{}", text(&page));
+    for words in ["shop: canary, at 200 requests/s", "  SEES FROM  ", "a good release takes about "]
+    {
+        assert!(text(&page).contains(words), "{words:?} is missing from\n{}", text(&page));
+    }
+    assert!(!text(&page).contains("  ! step"), "{}", text(&page));
+    let rare = document(&plan(&["--rps", "0.1", "--json"]));
+    assert_eq!(rare["steps"].as_array().unwrap().len(), 5, "{rare}");
+    assert!(rare["steps"][0]["warning"].as_str().unwrap().contains("deadline"), "{rare}");
+    // More requests see smaller faults, and never more slowly.
+    let busy = document(&plan(&["--rps", "2000", "--json"]));
+    let last = |plan: &Value| plan["steps"][4]["visible_error_rate"].as_f64().unwrap();
+    assert!(last(&busy) < last(&rare), "{busy}\n{rare}");
+
+    let unasked = plan(&[]);
+    assert_eq!(unasked.status.code(), Some(1), "{}", text(&unasked));
+    assert!(text(&unasked).contains("--rps N"), "{}", text(&unasked));
+    let check = |rps: &str| text(&serin(&["check", file, "--rps", rps]));
+    assert!(check("0.1").contains("warning: services.shop.rollout: step 1: "), "{}", check("0.1"));
+    assert!(!check("200").contains("services.shop.rollout"), "{}", check("200"));
+
+    let running = Serin::start(dir.path());
+    let here = ["plan", "shop", "--config", file];
+    let idle = running.ask(&here);
+    assert_eq!(idle.status.code(), Some(1), "{}", text(&idle));
+    assert!(text(&idle).contains("no request in the last minute"), "{}", text(&idle));
+    let traffic = Traffic::start(running.address);
+    eventually("the traffic is seen", || async {
+        text(&running.ask(&here)).contains("(seen in the last minute)")
+    })
+    .await;
     traffic.stop().await;
 }
