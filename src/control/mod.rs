@@ -214,3 +214,6 @@ impl Control {
         events
     }
 }
+
+#[cfg(test)]
+mod tests;
