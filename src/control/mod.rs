@@ -253,3 +253,6 @@ impl Control {
         events
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,18 +50,21 @@ impl FileStore {
     /// # Errors
     /// When it cannot be written, or another process has it.
     pub fn open(dir: &Path) -> Result<Self, Unusable> {
-        Self::open_on(dir, Arc::new(Real))
-    }
-
-    fn open_on(dir: &Path, disk: Arc<dyn Disk>) -> Result<Self, Unusable> {
         let unusable = |what: &str, error: &io::Error| {
             Unusable::new(format!(
                 "state directory {}: {what}: {error}; set `state.path` to a directory that serin may write",
                 dir.display()
             ))
         };
-        for folder in [dir.to_owned(), dir.join(SERVICES), dir.join(INTENTS), dir.join(HISTORY)] {
+        let folders = [dir.to_owned(), dir.join(SERVICES), dir.join(INTENTS), dir.join(HISTORY)];
+        let is_new = !folders.iter().all(|folder| folder.is_dir());
+        for folder in folders {
             Real.make_folder(&folder).map_err(|e| unusable("cannot be made", &e))?;
+        }
+        if is_new {
+            Real.sync_folder(dir).map_err(|e| unusable("cannot be flushed", &e))?;
+            // The folder above may be one that we cannot open: it is there, which is what counts.
+            let _ = Real.sync_folder(&dir.join(".."));
         }
         let lock = OpenOptions::new()
             .create(true)
@@ -83,7 +86,12 @@ impl FileStore {
         let probe = dir.join(SERVICES).join(".probe");
         let probed = Real.write(&probe, b"").and_then(|_| Real.remove(&probe));
         probed.map_err(|e| unusable("cannot be written", &e))?;
-        Ok(Self { dir: dir.to_owned(), disk, _lock: Arc::new(lock) })
+        Ok(Self::on(dir, Arc::new(Real), lock))
+    }
+
+    /// The folders are on `disk`, and `lock` is held.
+    pub(in crate::control) fn on(dir: &Path, disk: Arc<dyn Disk>, lock: File) -> Self {
+        Self { dir: dir.to_owned(), disk, _lock: Arc::new(lock) }
     }
 
     fn state_path(&self, service: &str) -> PathBuf {

@@ -19,6 +19,8 @@ use std::io;
 
 use tokio::sync::mpsc;
 
+#[cfg(test)]
+pub(super) use disk::Disk;
 pub use file::FileStore;
 
 /// How many ended rollouts a store keeps of each service.
