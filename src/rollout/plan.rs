@@ -5,8 +5,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Stage;
-    }
-
 use crate::judge::{Purpose, StepRule};
 use crate::split::Weight;
 

@@ -81,6 +81,7 @@ pub(super) fn start(
         drain: Measure::split(1).1,
         metrics: Metrics::default(),
         service_thread: runtime.handle().clone(),
+        listener: "127.0.0.1:9".parse().unwrap(),
     };
     let (control, inbox, _, _, work) = prepare(setup, boot.to_owned())?;
     Ok(Started { control, inbox, work, cell })
@@ -177,6 +178,7 @@ impl World {
         for _ in 0..1_000 {
             if pools(self) {
                 self.control().health_changed();
+                self.control().rehearsed_well("shop");
                 return;
             }
             self.runtime.block_on(tokio::task::yield_now());
