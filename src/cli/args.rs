@@ -80,7 +80,9 @@ pub(super) enum Verb {
     /// Show what each step of a plan takes, and the smallest fault that it can see
     Plan(PlanArgs),
     /// Check a running serin against the production checklist
-    #[command(after_help = "Exit codes: 0 every item holds, 1 one does not, or nobody can tell.")]
+    #[command(
+        after_help = "Exit codes: 0 every item holds, 1 one does not, or it cannot be told now."
+    )]
     Ready {
         /// Only this service, and serin itself
         service: Option<String>,

@@ -59,10 +59,10 @@ async fn the_checklist_is_checked_against_what_runs() {
     assert_eq!(list.status.code(), Some(1), "{}", text(&list));
     for words in [
         "shop\n",
-        "  ok       health-checks",
-        "  NOT OK   gates",
+        "  ok       health-checks ",
+        "  NOT OK   gates ",
         "-> add [[services.shop.gates]]",
-        "  unknown  rehearsal",
+        "  unknown  rollback-rehearsed",
         "serin\n",
     ] {
         assert!(text(&list).contains(words), "{words:?} is missing from\n{}", text(&list));
@@ -74,12 +74,13 @@ async fn the_checklist_is_checked_against_what_runs() {
         let item = items.iter().find(|item| item["id"] == id).unwrap_or_else(|| panic!("no {id}"));
         item["state"].as_str().unwrap()
     };
-    assert_eq!((state("sticky"), state("stable-endpoints"), state("file")), ("ok", "not_ok", "ok"));
+    assert_eq!((state("sticky"), state("canary-endpoints")), ("ok", "not_ok"));
+    assert_eq!((state("file-valid"), state("restarts")), ("ok", "by_hand"));
 
     // What stands in the file now is what counts at the next start.
     fs::write(dir.path().join("proxy.toml"), "version =").unwrap();
     let list = text(&serin.ask(&["ready"]));
-    assert!(list.contains("NOT OK   file"), "{list}");
+    assert!(list.contains("NOT OK   file-valid"), "{list}");
     assert_eq!(serin.ask(&["ready", "nope"]).status.code(), Some(1));
 }
 
@@ -130,7 +131,7 @@ async fn a_rehearsal_is_waited_for_and_its_code_says_whether_the_way_back_works(
     let status = text(&serin.ask(&["status", "shop"]));
     assert!(status.contains("  rehearsal rollback armed, "), "{status}");
     let ready = text(&serin.ask(&["ready"]));
-    assert!(ready.contains("  ok       rehearsal"), "{ready}");
+    assert!(ready.contains("  ok       rollback-rehearsed"), "{ready}");
 
     blue.is_healthy(false);
     eventually("stable is down", || async {
@@ -162,13 +163,16 @@ against = ["canary", "stable"]
 name = "schema"
 command = ["sh", "-c", "echo 14 tables; echo users.email is missing; exit 3"]
 [services.shop.rollout]
-steps = [{{ weight = "5%", requests = 20, hold = "200ms" }}, {{ weight = "50%" }}]
 notify = [{{ webhook = "http://{}/" }}]
 "#,
         sink.address
     );
     let dir = tempfile::tempdir().unwrap();
-    let file = config(&[&pools[0], &pools[1]], &[&pools[2], &pools[3]], STICKY, &tables);
+    let keys = format!(
+        "{STICKY}\ntimeouts = {{ first_byte = \"5s\" }}\nresources = {{ pid = {} }}",
+        std::process::id()
+    );
+    let file = config(&[&pools[0], &pools[1]], &[&pools[2], &pools[3]], &keys, &tables);
     fs::write(dir.path().join("proxy.toml"), file).unwrap();
     let serin = Serin::start(dir.path());
     let traffic = Traffic::start(serin.address);
@@ -179,7 +183,7 @@ notify = [{{ webhook = "http://{}/" }}]
     assert_eq!(serin.ask(&["rehearse", "shop"]).status.code(), Some(0));
     let ready = serin.ask(&["ready"]);
     assert_eq!(ready.status.code(), Some(0), "{}", text(&ready));
-    assert!(text(&ready).contains("17 of 17 hold"), "{}", text(&ready));
+    assert!(text(&ready).contains("15 of 15 hold"), "{}", text(&ready));
 
     let deploy = serin.ask(&["deploy", "shop", "--version", "v2", "--wait"]);
     assert_eq!(deploy.status.code(), Some(12), "{}", text(&deploy));
@@ -239,4 +243,18 @@ async fn a_plan_is_foreseen_from_the_file_and_from_what_runs() {
     })
     .await;
     traffic.stop().await;
+}
+
+/// Scripts and people go by the same names.
+#[test]
+fn the_checklist_has_the_items_of_its_page() {
+    let page = fs::read_to_string("docs/production-checklist.md").unwrap();
+    let mut of_page: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let rules = fs::read_to_string("src/cli/ready/rules.rs").unwrap();
+    let rows = rules.lines().filter_map(|line| line.trim().strip_prefix("(\""));
+    let mut of_command: Vec<_> = rows.filter_map(|row| Some(row.split_once("\", ")?.0)).collect();
+    of_page.sort_unstable();
+    of_command.sort_unstable();
+    assert!(of_page.len() > 10, "{of_page:?}");
+    assert_eq!(of_command, of_page);
 }
