@@ -132,7 +132,8 @@ mod tests {
             for _ in 0..READ {
                 if let Some((_, key, route, count)) = entry.read() {
                     whole += 1;
-                    torn = torn.or((key != u64::from(route) << 8).then_some((key, route, count)));
+                    let whose = u64::from(route) << 8;
+                    torn = torn.or_else(|| (key != whose).then_some((key, route, count)));
                 }
             }
             done.store(true, Ordering::Relaxed);
