@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::judging::{Seen, run};
 use super::live::{Live, millis};
-use super::store::Revision;
+use super::writer::Base;
 use crate::clock;
 use crate::config;
 use crate::judge::{self, Interval, Purpose, Ruling, StepRule, Verdict};
@@ -64,8 +64,8 @@ pub(super) struct Service {
     pub(super) stored: u64,
     /// The number of the last rollback that was decided; later ones have higher numbers.
     pub(super) last_intent: u64,
-    /// The revision that the state came from when it was last read.
-    pub(super) base: Revision,
+    /// What the state was last read from.
+    pub(super) base: Base,
     /// The state still has to be written.
     pub(super) unsaved: bool,
     /// How long the judge's state has not been written.
@@ -99,7 +99,7 @@ impl Service {
             stored: 0,
             // Whatever an earlier process intended was honoured when the state was read.
             last_intent: millis(clock::unix()),
-            base: Revision::NONE,
+            base: Base::default(),
             unsaved: false,
             unsaved_for: Duration::ZERO,
         }
