@@ -12,6 +12,7 @@
 
 mod disk;
 mod file;
+mod name;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -202,3 +203,6 @@ impl fmt::Display for Unusable {
 }
 
 impl std::error::Error for Unusable {}
+
+#[cfg(test)]
+pub(super) mod tests;

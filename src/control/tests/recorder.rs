@@ -84,6 +84,9 @@ pub(super) type Interrupt = Box<dyn FnMut() -> bool + Send>;
 /// Where the directory is said to be.
 const ROOT: &str = "/state";
 
+/// The state of service `shop`.
+pub(super) const STATE: &str = "services/shop.json";
+
 pub(super) struct Recorder {
     now: Mutex<Now>,
     interrupt: Mutex<Option<(usize, Interrupt)>>,
@@ -166,6 +169,23 @@ impl Recorder {
 
     pub(super) fn snapshots(&self) -> Vec<Snapshot> {
         self.now().snapshots.clone()
+    }
+
+    pub(super) fn files(&self) -> Files {
+        self.now().files.clone()
+    }
+
+    /// Somebody edits the one file that has `part` in its path.
+    pub(super) fn edit(&self, part: &str, edit: impl FnOnce(&mut Vec<u8>)) {
+        let mut now = self.now();
+        let wanted = now.files.iter_mut().filter(|(path, _)| path.to_str().unwrap().contains(part));
+        let [(_, bytes)] = &mut wanted.collect::<Vec<_>>()[..] else { panic!("not one {part}") };
+        edit(bytes);
+    }
+
+    /// Somebody removes the state of service `shop`.
+    pub(super) fn remove_state(&self) {
+        self.now().files.remove(Path::new(STATE)).unwrap();
     }
 
     /// Does `interrupt` before the operation number `at`, counted from the first, or as soon after

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -13,19 +13,19 @@ use crate::clock;
 use crate::config::Config;
 use crate::control::command::{Action, Asker, Deploy};
 use crate::control::live::{Live, Rollout};
-use crate::control::saved;
 use crate::control::service::Cause;
 use crate::control::start::{Setup, Work, prepare};
 use crate::control::store::{HISTORY_MAX, Kept, Store, Unusable};
 use crate::control::writer::{Job, Writer};
 use crate::control::{Control, Decision, Inbox};
+use crate::control::{history, saved};
 use crate::measure::Recorder as Measure;
 use crate::rollout::Event;
 use crate::table::Cell;
 use crate::telemetry::metrics::Metrics;
 
 /// Two services, so that one can be seen to leave the other alone.
-pub(super) const CONFIG: &str = r#"
+const CONFIG: &str = r#"
 version = 1
 [listeners.web]
 bind = "127.0.0.1:0"
@@ -72,9 +72,12 @@ pub(super) fn start(
     boot: &str,
     runtime: &Runtime,
 ) -> Result<Started, Unusable> {
-    let config = Config::parse(CONFIG, Path::new("proxy.toml"), &BTreeMap::new());
+    static PARSED: LazyLock<Config> = LazyLock::new(|| {
+        let config = Config::parse(CONFIG, Path::new("proxy.toml"), &BTreeMap::new());
+        config.unwrap_or_else(|errors| panic!("{errors}"))
+    });
     let setup = Setup {
-        config: config.unwrap_or_else(|errors| panic!("{errors}")),
+        config: PARSED.clone(),
         config_path: None,
         store,
         cell: cell.clone(),
@@ -89,37 +92,48 @@ pub(super) fn start(
 
 /// One life of the process after another, on one directory.
 pub(super) struct World {
+    store: Arc<dyn Store>,
     pub(super) disk: Arc<Recorder>,
     runtime: Runtime,
     control: Arc<Mutex<Control>>,
     cell: Cell,
     work: Work,
     writer: Writer,
-    _inbox: Inbox,
+    inbox: Inbox,
     now: Instant,
     asked: u32,
 }
 
 impl World {
     pub(super) fn new() -> Self {
-        Self::begin(Arc::new(Recorder::new(Files::new(), "green")), runtime())
+        Self::on(Recorder::new(Files::new(), "green"))
     }
 
-    fn begin(disk: Arc<Recorder>, runtime: Runtime) -> Self {
-        let store: Arc<dyn Store> = disk.store();
+    /// On what is on `disk`.
+    pub(super) fn on(disk: Recorder) -> Self {
+        let disk = Arc::new(disk);
+        Self::begin(disk.store(), disk, runtime())
+    }
+
+    /// On a store that is no disk.
+    pub(super) fn on_store(store: Arc<dyn Store>) -> Self {
+        Self::begin(store, Arc::new(Recorder::new(Files::new(), "green")), runtime())
+    }
+
+    fn begin(store: Arc<dyn Store>, disk: Arc<Recorder>, runtime: Runtime) -> Self {
         let cell = Cell::default();
         disk.publishes(&cell);
         let started = start(Arc::clone(&store), cell, BOOT, &runtime).unwrap();
         let Started { control, inbox, work, cell } = started;
         let control = Arc::new(Mutex::new(control));
-        let (writer, now) = (Writer::new(store), clock::now());
-        Self { disk, runtime, control, cell, work, writer, _inbox: inbox, now, asked: 0 }
+        let (writer, now) = (Writer::new(Arc::clone(&store)), clock::now());
+        Self { store, disk, runtime, control, cell, work, writer, inbox, now, asked: 0 }
     }
 
     /// Ends the process as kill -9 does, and starts the next one.
     pub(super) fn killed(self) -> Self {
         let Self { disk, runtime, asked, .. } = self;
-        Self { asked, ..Self::begin(disk, runtime) }
+        Self { asked, ..Self::begin(disk.store(), disk, runtime) }
     }
 
     pub(super) fn control(&self) -> MutexGuard<'_, Control> {
@@ -139,6 +153,28 @@ impl World {
         self.control().services["shop"].live.state().name().to_owned()
     }
 
+    /// Answers every question for the history.
+    pub(super) fn answer(&mut self) {
+        while let Ok(question) = self.work.questions.try_recv() {
+            history::answer(&*self.store, question);
+        }
+    }
+
+    /// Lets control hear of what others wrote.
+    pub(super) fn hear(&mut self) {
+        while let Ok(change) = self.inbox.others.try_recv() {
+            self.control().changed_by_others(&change);
+        }
+    }
+
+    /// Waits for the next millisecond.
+    pub(super) fn later(&self) {
+        let began = clock::unix().as_millis();
+        while clock::unix().as_millis() == began {
+            std::thread::yield_now();
+        }
+    }
+
     /// Writes every state that waits for it, and those that follow from it.
     pub(super) fn write_all(&mut self) {
         while self.write_one() {}
@@ -150,8 +186,7 @@ impl World {
         let (decisions, stable) = of_job(&job);
         let (shop, durability) = (job.service == "shop", job.durability);
         let stored = self.writer.write(job);
-        assert!(stored.result.is_ok(), "{stored:?}");
-        if shop {
+        if shop && stored.result.is_ok() {
             self.disk.promise(&decisions, &stable, durability);
         }
         self.control().stored(stored);
