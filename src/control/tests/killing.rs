@@ -23,14 +23,14 @@ type Story = (&'static str, fn(World) -> World);
 /// judge ends something.
 const STORIES: &[Story] = &[
     ("promoted and undone", |mut world| {
-        world.to_promoted("v2");
+        world.reach_promoted("v2");
         world.act(Action::Undo);
         world.write_all();
         assert_eq!(world.state(), "undone");
         world
     }),
     ("undone before the promotion is written", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         for event in [Event::Advance, Event::Advance] {
             world.judged(event);
             world.write_all();
@@ -44,7 +44,7 @@ const STORIES: &[Story] = &[
         world
     }),
     ("a bad step", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         world.judged(Event::Advance);
         world.write_all();
         world.judged(Event::Fail);
@@ -53,7 +53,7 @@ const STORIES: &[Story] = &[
         world
     }),
     ("a bad step while a move is written", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         world.judged(Event::Advance);
         world.judged(Event::Fail);
         world.write_all();
@@ -99,7 +99,7 @@ const STORIES: &[Story] = &[
         world
     }),
     ("paused, resumed, aborted", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         world.act(Action::Pause);
         world.write_all();
         world.act(Action::Resume);
@@ -117,16 +117,16 @@ const STORIES: &[Story] = &[
         world
     }),
     ("rejected and tried again", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         world.judged(Event::Fail);
         world.write_all();
         world.act(Action::Retry);
         world.write_all();
-        world.to_promoted("v2");
+        world.reach_promoted("v2");
         world
     }),
     ("an endpoint drained, the old pool retired", |mut world| {
-        world.to_promoted("v2");
+        world.reach_promoted("v2");
         let endpoint = "127.0.0.1:2".parse().unwrap();
         world.act(Action::Drain { pool: "green".into(), endpoint, out: true });
         world.write_all();
@@ -137,10 +137,10 @@ const STORIES: &[Story] = &[
         world
     }),
     ("release after release, with kills between", |mut world| {
-        world.to_promoted("v2");
+        world.reach_promoted("v2");
         world = world.killed();
         world.write_all();
-        world.to_first_step("v3");
+        world.reach_first_step("v3");
         world = world.killed();
         world.write_all();
         assert_eq!(world.state(), "step");
@@ -152,11 +152,11 @@ const STORIES: &[Story] = &[
         world = world.killed();
         world.write_all();
         assert_eq!(world.state(), "rolled_back");
-        world.to_promoted("v4");
+        world.reach_promoted("v4");
         world
     }),
     ("the judge's state, saved now and then", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         (0..50).for_each(|_| world.tick());
         world.write_all();
         world.judged(Event::Fail);
@@ -167,6 +167,9 @@ const STORIES: &[Story] = &[
         world
     }),
 ];
+
+/// What happens to control in the middle of a write.
+type Interrupt = fn(&mut Control);
 
 #[test]
 fn after_a_kill_at_any_operation_nothing_is_ahead_and_nothing_forgotten() {
@@ -183,7 +186,7 @@ fn after_a_kill_at_any_operation_nothing_is_ahead_and_nothing_forgotten() {
 /// While a state is on its way to the disk the world goes on: a way back, a pause, another share.
 #[test]
 fn what_happens_in_the_middle_of_a_write_is_as_safe() {
-    let interrupts: [(&str, fn(&mut Control)); 3] = [
+    let interrupts: [(&str, Interrupt); 3] = [
         ("fails", |control| control.decide("shop", Event::Fail, Cause::own("test", "bad"))),
         ("paused", |control| {
             let _ = control.act("shop", Action::Pause, asker(0));
@@ -192,7 +195,7 @@ fn what_happens_in_the_middle_of_a_write_is_as_safe() {
             let _ = control.act("shop", Action::Undo, asker(0));
         }),
     ];
-    let release = |interrupt: Option<(usize, fn(&mut Control))>| {
+    let release = |interrupt: Option<(usize, Interrupt)>| {
         let mut world = World::new();
         if let Some((at, interrupt)) = interrupt {
             let control = world.handle();
