@@ -175,8 +175,8 @@ async fn a_canary_that_hangs_is_left_long_before_its_time_outs() {
         waiting.abort_all();
     });
     proxy.deploy("v2").await.unwrap();
-    // No test waits for anything as long as that.
-    let (reason, words) = last(proxy.reaches("rolled_back").await);
+    let decided = tokio::time::timeout(Duration::from_secs(15), proxy.reaches("rolled_back"));
+    let (reason, words) = last(decided.await.expect("it took as long as a time-out"));
     assert!(reason.starts_with('p'), "{reason}: {words}");
     stop.store(true, Ordering::Relaxed);
     visitors.await.unwrap();
