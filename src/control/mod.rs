@@ -148,7 +148,9 @@ impl Control {
                 Some(sample) = inbox.samples.recv() => self.sampled(&sample),
             }
         }
+        self.settle(Duration::ZERO);
         self.save_all(&mut inbox.stored).await;
+        self.recorder.finish().await;
     }
 
     /// Drains what workers measured, and judges it.
