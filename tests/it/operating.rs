@@ -10,12 +10,16 @@ use crate::support::{Behaviour, SHORT, Serin, Upstream, config, eventually, seri
 
 const STICKY: &str = "sticky = [\"header:x-user-id\"]";
 
-/// serin between blue and green, on a file of its own.
-fn start(blue: &Upstream, green: &Upstream, tables: &str) -> (tempfile::TempDir, Serin) {
+/// serin between blue and green, on a file of its own, with blue known to be up.
+async fn start(blue: &Upstream, green: &Upstream, tables: &str) -> (tempfile::TempDir, Serin) {
     let dir = tempfile::tempdir().unwrap();
     let text = config(&[blue], &[green], STICKY, tables);
     fs::write(dir.path().join("proxy.toml"), text).unwrap();
     let serin = Serin::start(dir.path());
+    eventually("stable is up", || async {
+        serin.shop()["stable"]["endpoints"][0]["health"] == "up"
+    })
+    .await;
     (dir, serin)
 }
 
@@ -30,7 +34,7 @@ fn document(output: &std::process::Output) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_freeze_is_shown_with_its_end_and_its_reason_until_it_is_thawed() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-    let (_dir, serin) = start(&blue, &green, SHORT);
+    let (_dir, serin) = start(&blue, &green, SHORT).await;
     for (arguments, code, words) in [
         (&["freeze", "shop", "--until", "2h", "--why", "incident 7"][..], 0, "incident 7"),
         (&["status", "shop"], 0, "incident 7"),
@@ -54,7 +58,7 @@ async fn a_freeze_is_shown_with_its_end_and_its_reason_until_it_is_thawed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_checklist_is_checked_against_what_runs() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-    let (dir, serin) = start(&blue, &green, SHORT);
+    let (dir, serin) = start(&blue, &green, SHORT).await;
     let list = serin.ask(&["ready"]);
     assert_eq!(list.status.code(), Some(1), "{}", text(&list));
     for words in [
@@ -87,7 +91,7 @@ async fn the_checklist_is_checked_against_what_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_story_of_a_release_is_told_to_its_end_and_beyond() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-    let (_dir, serin) = start(&blue, &green, SHORT);
+    let (_dir, serin) = start(&blue, &green, SHORT).await;
     let traffic = Traffic::start(serin.address);
     green.does(Behaviour::FailEvery(2));
     let deploy = ["deploy", "shop", "--version", "v2", "--why", "ticket 12", "--wait"];
@@ -123,7 +127,7 @@ async fn the_story_of_a_release_is_told_to_its_end_and_beyond() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rehearsal_is_waited_for_and_its_code_says_whether_the_way_back_works() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-    let (_dir, serin) = start(&blue, &green, SHORT);
+    let (_dir, serin) = start(&blue, &green, SHORT).await;
     let armed = serin.ask(&["rehearse", "shop", "--why", "before the holidays"]);
     assert_eq!(armed.status.code(), Some(0), "{}", text(&armed));
     assert!(text(&armed).contains("shop: rollback armed, "), "{}", text(&armed));
