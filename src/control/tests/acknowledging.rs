@@ -17,7 +17,7 @@ fn ask(world: &mut World, action: Action) -> oneshot::Receiver<Acted> {
 #[test]
 fn what_is_acknowledged_survives_a_kill() {
     let mut world = World::new();
-    world.to_first_step("v2");
+    world.reach_first_step("v2");
     let mut answer = ask(&mut world, Action::Pause);
     assert!(answer.try_recv().is_err(), "it was acknowledged before it was written");
     world.write_all();
@@ -29,7 +29,7 @@ fn what_is_acknowledged_survives_a_kill() {
 #[test]
 fn a_way_back_is_acknowledged_at_once_and_survives_too() {
     let mut world = World::new();
-    world.to_first_step("v2");
+    world.reach_first_step("v2");
     let mut answer = ask(&mut world, Action::Abort);
     assert_eq!(answer.try_recv().unwrap().unwrap().state, "rolled_back");
     let mut world = world.killed();
@@ -53,7 +53,7 @@ fn a_way_back_is_acknowledged_at_once_and_survives_too() {
 #[test]
 fn a_disk_that_hangs_makes_nobody_wait_for_long() {
     let mut world = World::new();
-    world.to_first_step("v2");
+    world.reach_first_step("v2");
     let mut answer = ask(&mut world, Action::Pause);
     for _ in 0..9 {
         world.tick();

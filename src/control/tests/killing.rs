@@ -18,19 +18,21 @@ use crate::split::Weight;
 use crate::table::Cell;
 
 type Story = (&'static str, fn(World) -> World);
+/// What happens while a state is being written.
+type Happens = fn(&mut Control);
 
 /// Every effect of every transition is in one of them, and every way in which a person or the
 /// judge ends something.
 const STORIES: &[Story] = &[
     ("promoted and undone", |mut world| {
-        world.to_promoted("v2");
+        world.promote("v2");
         world.act(Action::Undo);
         world.write_all();
         assert_eq!(world.state(), "undone");
         world
     }),
     ("undone before the promotion is written", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         for event in [Event::Advance, Event::Advance] {
             world.judged(event);
             world.write_all();
@@ -44,7 +46,7 @@ const STORIES: &[Story] = &[
         world
     }),
     ("a bad step", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         world.judged(Event::Advance);
         world.write_all();
         world.judged(Event::Fail);
@@ -53,7 +55,7 @@ const STORIES: &[Story] = &[
         world
     }),
     ("a bad step while a move is written", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         world.judged(Event::Advance);
         world.judged(Event::Fail);
         world.write_all();
@@ -99,7 +101,7 @@ const STORIES: &[Story] = &[
         world
     }),
     ("paused, resumed, aborted", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         world.act(Action::Pause);
         world.write_all();
         world.act(Action::Resume);
@@ -117,16 +119,16 @@ const STORIES: &[Story] = &[
         world
     }),
     ("rejected and tried again", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         world.judged(Event::Fail);
         world.write_all();
         world.act(Action::Retry);
         world.write_all();
-        world.to_promoted("v2");
+        world.promote("v2");
         world
     }),
     ("an endpoint drained, the old pool retired", |mut world| {
-        world.to_promoted("v2");
+        world.promote("v2");
         let endpoint = "127.0.0.1:2".parse().unwrap();
         world.act(Action::Drain { pool: "green".into(), endpoint, out: true });
         world.write_all();
@@ -137,10 +139,10 @@ const STORIES: &[Story] = &[
         world
     }),
     ("release after release, with kills between", |mut world| {
-        world.to_promoted("v2");
+        world.promote("v2");
         world = world.killed();
         world.write_all();
-        world.to_first_step("v3");
+        world.reach_first_step("v3");
         world = world.killed();
         world.write_all();
         assert_eq!(world.state(), "step");
@@ -152,11 +154,11 @@ const STORIES: &[Story] = &[
         world = world.killed();
         world.write_all();
         assert_eq!(world.state(), "rolled_back");
-        world.to_promoted("v4");
+        world.promote("v4");
         world
     }),
     ("the judge's state, saved now and then", |mut world| {
-        world.to_first_step("v2");
+        world.reach_first_step("v2");
         (0..50).for_each(|_| world.tick());
         world.write_all();
         world.judged(Event::Fail);
@@ -183,7 +185,7 @@ fn after_a_kill_at_any_operation_nothing_is_ahead_and_nothing_forgotten() {
 /// While a state is on its way to the disk the world goes on: a way back, a pause, another share.
 #[test]
 fn what_happens_in_the_middle_of_a_write_is_as_safe() {
-    let interrupts: [(&str, fn(&mut Control)); 3] = [
+    let interrupts: [(&str, Happens); 3] = [
         ("fails", |control| control.decide("shop", Event::Fail, Cause::own("test", "bad"))),
         ("paused", |control| {
             let _ = control.act("shop", Action::Pause, asker(0));
@@ -192,7 +194,7 @@ fn what_happens_in_the_middle_of_a_write_is_as_safe() {
             let _ = control.act("shop", Action::Undo, asker(0));
         }),
     ];
-    let release = |interrupt: Option<(usize, fn(&mut Control))>| {
+    let release = |interrupt: Option<(usize, Happens)>| {
         let mut world = World::new();
         if let Some((at, interrupt)) = interrupt {
             let control = world.handle();

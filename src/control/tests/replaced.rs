@@ -48,7 +48,7 @@ fn a_state_edited_by_hand_is_taken_over_with_the_next_write() {
 #[test]
 fn a_move_that_meets_another_state_is_not_made() {
     let mut world = World::new();
-    world.to_first_step("v2");
+    world.reach_first_step("v2");
     edit(&world, |_| {});
     world.judged(Event::Advance);
     world.write_all();
@@ -65,7 +65,7 @@ fn a_move_that_meets_another_state_is_not_made() {
 #[test]
 fn a_rollback_that_meets_another_state_stays_a_rollback() {
     let mut world = World::new();
-    world.to_first_step("v2");
+    world.reach_first_step("v2");
     edit(&world, |_| {});
     world.judged(Event::Fail);
     world.write_all();
@@ -80,7 +80,7 @@ fn a_rollback_that_meets_another_state_stays_a_rollback() {
 #[test]
 fn a_state_that_somebody_broke_is_kept_and_nothing_moves_forward() {
     let mut world = World::new();
-    world.to_first_step("v2");
+    world.reach_first_step("v2");
     world.disk.edit(STATE, |bytes| bytes.truncate(bytes.len() / 2));
     world.judged(Event::Advance);
     for _ in 0..100 {
@@ -98,7 +98,7 @@ fn a_state_that_somebody_broke_is_kept_and_nothing_moves_forward() {
 #[test]
 fn a_state_that_somebody_removed_is_written_anew() {
     let mut world = World::new();
-    world.to_first_step("v2");
+    world.reach_first_step("v2");
     world.disk.remove_state();
     world.judged(Event::Advance);
     world.write_all();
@@ -134,9 +134,9 @@ fn a_change_by_another_replica_is_followed_and_not_written_over() {
 #[test]
 fn whole_releases_work_on_a_store_that_numbers_all_writes_together() {
     let mut world = World::on_store(Arc::new(Memory::default()));
-    world.to_promoted("v2");
+    world.promote("v2");
     world.act(Action::Undo);
     world.write_all();
     assert_eq!(world.state(), "undone");
-    world.to_promoted("v3");
+    world.promote("v3");
 }

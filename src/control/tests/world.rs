@@ -243,7 +243,7 @@ impl World {
     }
 
     /// Brings release `version` to its first step.
-    pub(super) fn to_first_step(&mut self, version: &str) {
+    pub(super) fn reach_first_step(&mut self, version: &str) {
         self.deploy(version);
         self.write_all();
         self.healthy();
@@ -252,8 +252,8 @@ impl World {
     }
 
     /// Brings release `version` all the way.
-    pub(super) fn to_promoted(&mut self, version: &str) {
-        self.to_first_step(version);
+    pub(super) fn promote(&mut self, version: &str) {
+        self.reach_first_step(version);
         for event in [Event::Advance, Event::Advance, Event::GuardOver] {
             self.judged(event);
             self.write_all();
