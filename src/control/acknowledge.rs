@@ -31,7 +31,7 @@ pub(super) struct Waiting {
 impl Control {
     /// Does what was asked for, and answers when it will last. Whoever asked may have gone; it is
     /// done all the same.
-    pub(super) fn asked(
+    pub(super) fn commanded(
         &mut self,
         name: String,
         action: Action,
