@@ -31,7 +31,7 @@ pub(super) struct Waiting {
 impl Control {
     /// Does what was asked for, and answers when it will last. Whoever asked may have gone; it is
     /// done all the same.
-    pub(super) fn commanded(
+    pub(super) fn asked(
         &mut self,
         name: String,
         action: Action,

@@ -181,7 +181,7 @@ impl Control {
                 let _ = reply.send(all.collect());
             }
             Command::Act { service, action, asker, reply } => {
-                self.commanded(service, action, asker, reply);
+                self.asked(service, action, asker, reply);
             }
             Command::History { service, reply } => self.history(service.as_deref(), reply),
             Command::Rollout { id, reply } => self.rollout(id, reply),

@@ -10,7 +10,7 @@ use crate::control::command::{Acted, Action, Refusal};
 /// Asks as the API does.
 fn ask(world: &mut World, action: Action) -> oneshot::Receiver<Acted> {
     let (reply, answer) = oneshot::channel();
-    world.control().commanded("shop".into(), action, asker(0), reply);
+    world.control().asked("shop".into(), action, asker(0), reply);
     answer
 }
 

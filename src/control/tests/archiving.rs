@@ -62,7 +62,7 @@ fn the_same_release_tried_again_is_explained_by_its_last_try() {
     world.write_all();
     // The second try begins in a later millisecond than the first.
     world.later();
-    world.promote("v2");
+    world.reach_promoted("v2");
     assert_eq!(history(&mut world), pairs(&[("v2", "rolled_back"), ("v2", "promoted")]));
     assert_eq!(explain(&mut world, "v2").unwrap().1, "promoted");
 }

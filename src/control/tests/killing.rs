@@ -18,14 +18,12 @@ use crate::split::Weight;
 use crate::table::Cell;
 
 type Story = (&'static str, fn(World) -> World);
-/// What happens while a state is being written.
-type Happens = fn(&mut Control);
 
 /// Every effect of every transition is in one of them, and every way in which a person or the
 /// judge ends something.
 const STORIES: &[Story] = &[
     ("promoted and undone", |mut world| {
-        world.promote("v2");
+        world.reach_promoted("v2");
         world.act(Action::Undo);
         world.write_all();
         assert_eq!(world.state(), "undone");
@@ -124,11 +122,11 @@ const STORIES: &[Story] = &[
         world.write_all();
         world.act(Action::Retry);
         world.write_all();
-        world.promote("v2");
+        world.reach_promoted("v2");
         world
     }),
     ("an endpoint drained, the old pool retired", |mut world| {
-        world.promote("v2");
+        world.reach_promoted("v2");
         let endpoint = "127.0.0.1:2".parse().unwrap();
         world.act(Action::Drain { pool: "green".into(), endpoint, out: true });
         world.write_all();
@@ -139,7 +137,7 @@ const STORIES: &[Story] = &[
         world
     }),
     ("release after release, with kills between", |mut world| {
-        world.promote("v2");
+        world.reach_promoted("v2");
         world = world.killed();
         world.write_all();
         world.reach_first_step("v3");
@@ -154,7 +152,7 @@ const STORIES: &[Story] = &[
         world = world.killed();
         world.write_all();
         assert_eq!(world.state(), "rolled_back");
-        world.promote("v4");
+        world.reach_promoted("v4");
         world
     }),
     ("the judge's state, saved now and then", |mut world| {
@@ -169,6 +167,9 @@ const STORIES: &[Story] = &[
         world
     }),
 ];
+
+/// What happens to control in the middle of a write.
+type Interrupt = fn(&mut Control);
 
 #[test]
 fn after_a_kill_at_any_operation_nothing_is_ahead_and_nothing_forgotten() {
@@ -185,7 +186,7 @@ fn after_a_kill_at_any_operation_nothing_is_ahead_and_nothing_forgotten() {
 /// While a state is on its way to the disk the world goes on: a way back, a pause, another share.
 #[test]
 fn what_happens_in_the_middle_of_a_write_is_as_safe() {
-    let interrupts: [(&str, Happens); 3] = [
+    let interrupts: [(&str, Interrupt); 3] = [
         ("fails", |control| control.decide("shop", Event::Fail, Cause::own("test", "bad"))),
         ("paused", |control| {
             let _ = control.act("shop", Action::Pause, asker(0));
@@ -194,7 +195,7 @@ fn what_happens_in_the_middle_of_a_write_is_as_safe() {
             let _ = control.act("shop", Action::Undo, asker(0));
         }),
     ];
-    let release = |interrupt: Option<(usize, Happens)>| {
+    let release = |interrupt: Option<(usize, Interrupt)>| {
         let mut world = World::new();
         if let Some((at, interrupt)) = interrupt {
             let control = world.handle();

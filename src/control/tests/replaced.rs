@@ -134,9 +134,9 @@ fn a_change_by_another_replica_is_followed_and_not_written_over() {
 #[test]
 fn whole_releases_work_on_a_store_that_numbers_all_writes_together() {
     let mut world = World::on_store(Arc::new(Memory::default()));
-    world.promote("v2");
+    world.reach_promoted("v2");
     world.act(Action::Undo);
     world.write_all();
     assert_eq!(world.state(), "undone");
-    world.promote("v3");
+    world.reach_promoted("v3");
 }

@@ -252,7 +252,7 @@ impl World {
     }
 
     /// Brings release `version` all the way.
-    pub(super) fn promote(&mut self, version: &str) {
+    pub(super) fn reach_promoted(&mut self, version: &str) {
         self.reach_first_step(version);
         for event in [Event::Advance, Event::Advance, Event::GuardOver] {
             self.judged(event);
