@@ -150,7 +150,8 @@ async fn what_was_acknowledged_survives_a_kill_and_so_does_the_history() {
     let history = serin.ask(&["history", "shop"]);
     let history = String::from_utf8(history.stdout).unwrap();
     for version in ["v2", "v3", "v4"] {
-        assert_eq!(history.matches(version).count(), 1, "{history}");
+        let told = history.lines().filter(|line| line.contains(version)).count();
+        assert_eq!(told, 1, "{history}");
         assert!(serin.ask(&["explain", version]).status.success(), "{version}");
     }
     let kept = fs::read_dir(dir.path().join("state/history/shop")).unwrap().count();
