@@ -156,10 +156,10 @@ pub(crate) fn encode(slab: &mut Slab) {
     }
 }
 
-/// Ends a body, with `trailers` where there are any: whole lines.
-pub(crate) fn end(slab: &mut Slab, trailers: &[u8]) {
+/// Ends a body, with the whole lines that `trailers` writes.
+pub(crate) fn end(slab: &mut Slab, trailers: impl FnOnce(&mut Slab)) {
     slab.push(b"0\r\n");
-    slab.push(trailers);
+    trailers(slab);
     slab.push(b"\r\n");
 }
 
@@ -245,7 +245,7 @@ mod tests {
                 bytes.extend_from_slice(slab.data());
             }
             let mut last = Slab::new();
-            end(&mut last, b"");
+            end(&mut last, |_| ());
             bytes.extend_from_slice(last.data());
             let length = bytes.len();
             bytes.extend_from_slice(b"next");

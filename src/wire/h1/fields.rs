@@ -130,10 +130,6 @@ impl Fields {
         self.note(start, start + name.len(), value, self.bytes.len());
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.lines.len()
-    }
-
     /// Whether a line with this tag came or was added.
     pub(crate) const fn has(&self, tag: Tag) -> bool {
         self.seen & tag.bit() != 0

@@ -22,7 +22,7 @@ macro_rules! refusals {
 }
 
 refusals! {
-    BAD_HEAD = 400 "this is no HTTP/1.1 request\n"
+    BAD_HEAD = 400 "this is no HTTP request\n"
     BARE_LF = 400 "a line does not end in CRLF\n"
     BAD_FIELD = 400 "a malformed header line\n"
     BAD_TARGET = 400 "a malformed target\n"
@@ -46,8 +46,9 @@ refusals! {
 }
 
 /// How a body is delimited (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Framing {
+    #[default]
     None,
     Length(u64),
     Chunked,

@@ -3,14 +3,24 @@
 //! ```text
 //!   bytes -> parse -> framing -> Head      what a message is, or why it is refused: pure
 //!   bytes -> reader (chunked, trailers)    what of the bytes is its body: pure
+//!   server -> connection -> answer         one task for a client's connection
+//!   client -> link                         an upstream's connection, polled by that task
 //! ```
 
-pub(crate) mod chunked;
-pub(crate) mod fields;
-pub(crate) mod framing;
-pub(crate) mod outbox;
-pub(crate) mod parse;
-pub(crate) mod reader;
-pub(crate) mod slab;
-pub(crate) mod target;
-pub(crate) mod trailers;
+mod alarm;
+mod answer;
+mod chunked;
+pub mod client;
+mod connection;
+pub(super) mod fields;
+pub(super) mod framing;
+pub(super) mod link;
+mod outbox;
+pub(super) mod parse;
+mod reader;
+pub mod server;
+pub(super) mod side;
+pub(super) mod slab;
+pub(super) mod target;
+mod trailers;
+mod upload;

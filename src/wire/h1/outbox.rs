@@ -32,10 +32,10 @@ impl Outbox {
     pub(crate) fn push(&mut self, slab: Slab) {
         match (&mut self.first, &mut self.second) {
             (None, _) => self.first = Some(slab),
-            (Some(last), None) | (_, Some(last)) if slab.len() <= COPY_MAX => {
-                last.push(slab.data())
+            (Some(last), None) if slab.len() <= COPY_MAX && last.has_room(slab.len()) => {
+                last.push(slab.data());
             }
-            (Some(_), None) => self.second = Some(slab),
+            (Some(_), second @ None) => *second = Some(slab),
             (Some(_), Some(last)) => last.push(slab.data()),
         }
     }

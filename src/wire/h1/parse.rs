@@ -311,7 +311,7 @@ mod tests {
         let limits = HeadLimits { fields: 300, ..LIMITS };
         let mut fields = Fields::default();
         assert!(request(bytes.as_bytes(), &limits, &mut fields).unwrap().is_some());
-        assert_eq!(fields.len(), 300);
+        assert_eq!(fields.names().count(), 300);
     }
 
     #[test]

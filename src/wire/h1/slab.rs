@@ -86,6 +86,11 @@ impl Slab {
         self.end = end;
     }
 
+    /// Whether `count` more bytes fit as it is.
+    pub(crate) const fn has_room(&self, count: usize) -> bool {
+        self.end + count + AFTER <= self.bytes.len()
+    }
+
     /// Puts `less` before the bytes, into the room that is always there.
     pub(crate) fn put_before(&mut self, less: &[u8]) {
         debug_assert!(less.len() <= self.start, "no room before the bytes");
