@@ -12,3 +12,4 @@ mod restarting;
 mod splitting;
 mod support;
 mod swapping;
+mod wire;

@@ -42,7 +42,7 @@ refusals! {
     MANY_FIELDS = 431 "more header lines than this listener takes\n"
     LONG_HEAD = 431 "the head is longer than this listener takes\n"
     UNKNOWN_CODING = 501 "chunked is the only transfer coding that is served\n"
-    VERSION = 505 "HTTP/1.0 and HTTP/1.1 are served here\n"
+    VERSION = 505 "no such version of HTTP is served here\n"
 }
 
 /// How a body is delimited (RFC 9112 §6.3).

@@ -198,6 +198,7 @@ impl Link {
     /// Sends as much of the request as there is and the upstream takes.
     pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         if self.upload.poll(Pin::new(&mut self.stream), cx)? {
+            // Whoever takes something is not late, and a tunnel lives in either direction.
             self.limit = None;
         }
         Ok(())

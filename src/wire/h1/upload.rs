@@ -107,7 +107,7 @@ impl Upload {
         Some(body)
     }
 
-    /// Sends as much as there is and `io` takes; true when it takes something after it did not.
+    /// Sends as much as there is and `io` takes; true when that is anything.
     ///
     /// # Errors
     /// Those of the client's body. That the upstream takes no more is none.
@@ -116,7 +116,7 @@ impl Upload {
         mut io: Pin<&mut I>,
         cx: &mut Context<'_>,
     ) -> Result<bool, Error> {
-        let mut was_stuck = false;
+        let mut moved = false;
         while !self.is_refused {
             while !self.is_whole && self.outbox.has_room() {
                 match self.body.poll_piece(cx) {
@@ -137,7 +137,8 @@ impl Upload {
             match self.outbox.poll_write(io.as_mut(), cx) {
                 Poll::Ready(Ok(_)) => {
                     self.has_begun = true;
-                    was_stuck |= std::mem::take(&mut self.is_stuck);
+                    self.is_stuck = false;
+                    moved = true;
                 }
                 Poll::Ready(Err(_)) => {
                     self.is_refused = true;
@@ -151,7 +152,7 @@ impl Upload {
                 }
             }
         }
-        Ok(was_stuck)
+        Ok(moved)
     }
 
     fn add(&mut self, mut piece: Slab) {
