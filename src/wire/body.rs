@@ -12,6 +12,7 @@ use super::h1::framing::Framing;
 use super::h1::link::Link;
 use super::h1::side::Shared;
 use super::h1::slab::Slab;
+use super::h1::splice::Pipe;
 
 /// A message's body.
 pub struct Body(Kind);
@@ -114,6 +115,30 @@ impl Body {
                 piece
             }
         }
+    }
+
+    /// How many bytes can be moved by [`Self::poll_into`].
+    pub(super) fn unread(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Upstream { link: Some(link), .. } => link.unread(),
+            _ => None,
+        }
+    }
+
+    /// Moves the next bytes into `pipe`.
+    pub(super) fn poll_into(
+        &mut self,
+        pipe: &mut Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let Kind::Upstream { link: Some(link), .. } = &mut self.0 else {
+            return Poll::Ready(Ok(()));
+        };
+        let moved = link.poll_into(pipe, cx);
+        if matches!(moved, Poll::Ready(Ok(()))) {
+            self.end();
+        }
+        moved
     }
 
     /// Goes on sending a request whose answer has begun, while the answer's body is not asked for.

@@ -24,6 +24,12 @@ impl Field {
     pub const CACHE_CONTROL: Self = Self("cache-control");
     /// `Set-Cookie`
     pub const SET_COOKIE: Self = Self("set-cookie");
+    /// `X-Serin-Pool`: which pool answered a rehearsal.
+    pub const X_SERIN_POOL: Self = Self("x-serin-pool");
+    /// `X-Serin-Rehearsal`: the token of a rehearsal.
+    pub const X_SERIN_REHEARSAL: Self = Self("x-serin-rehearsal");
+    /// `X-Serin-Rehearsal-Side`: the side that a request of a rehearsal asks for.
+    pub const X_SERIN_REHEARSAL_SIDE: Self = Self("x-serin-rehearsal-side");
     /// `X-Real-IP`
     pub const X_REAL_IP: Self = Self("x-real-ip");
 

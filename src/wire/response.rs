@@ -166,6 +166,13 @@ impl ResponseHead {
         self.0.fields.add(field.name(), value.bytes());
     }
 
+    /// Makes `value` the only value of `field`.
+    pub fn set(&mut self, field: &Field, value: Value) {
+        let fields = &mut self.0.fields;
+        fields.remove(field.name());
+        fields.add(field.name(), value.bytes());
+    }
+
     /// Makes `value` the only value of field `name`, without a copy. `connection: close` is obeyed.
     pub fn set_static(&mut self, name: &'static str, value: &'static str) {
         let inner = &mut *self.0;

@@ -1,6 +1,6 @@
 //! Once it is warm, a worker serves requests without asking for memory.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod counting;
 

@@ -8,6 +8,7 @@ use super::chunked;
 use super::framing::{Asked, Framing, Sent};
 use super::side::{Io, Shared, Side};
 use super::slab::Slab;
+use super::splice::{self, Pipe};
 use crate::wire::{Body, Error, Response, Watch};
 
 /// An answer that is being sent.
@@ -17,6 +18,8 @@ pub(super) struct Answer<W> {
     sent: Sent,
     trailers: bool,
     ended: Option<Result<(), Error>>,
+    /// What a large body goes through.
+    pipe: Option<Pipe>,
 }
 
 /// How an answer is getting on.
@@ -52,12 +55,18 @@ impl<W: Watch> Answer<W> {
             ended = Some(Ok(()));
         }
         body.bound_idle(piece_limit);
-        Self { body, watch, sent, trailers: asked.trailers, ended }
+        Self { body, watch, sent, trailers: asked.trailers, ended, pipe: None }
     }
 
     pub(super) fn poll(&mut self, side: &Shared, cx: &mut Context<'_>) -> Progress {
         let mut moved = false;
         loop {
+            if (self.ended.is_none() || self.pipe.is_some())
+                && side.borrow().outbox.is_empty()
+                && let Some(progress) = self.poll_pipe(&side.borrow(), moved, cx)
+            {
+                return progress;
+            }
             // The body may read from the client's side, so that is not held here.
             while self.ended.is_none() && side.borrow().outbox.has_room() {
                 match self.body.poll_piece(cx) {
@@ -84,6 +93,44 @@ impl<W: Watch> Answer<W> {
                     }
                     return Progress::Stuck { moved };
                 }
+            }
+        }
+    }
+
+    /// Lets the kernel move the rest of a large body; `None` where there is nothing (more) for it
+    /// to do.
+    fn poll_pipe(
+        &mut self,
+        client: &Side<dyn Io>,
+        mut moved: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Progress> {
+        let socket = client.io.plain()?;
+        if self.pipe.is_none() {
+            let is_worth_it = matches!(self.sent.framing, Framing::Length(_))
+                && self.body.unread().is_some_and(|left| left >= splice::WORTH);
+            self.pipe = if is_worth_it { Pipe::new() } else { None };
+        }
+        let pipe = self.pipe.as_mut()?;
+        loop {
+            while !pipe.is_empty() {
+                match pipe.poll_drain(socket, cx) {
+                    Poll::Ready(Ok(_)) => moved = true,
+                    Poll::Ready(Err(_)) => return Some(Progress::Gone),
+                    Poll::Pending => return Some(Progress::Stuck { moved }),
+                }
+            }
+            if self.body.is_done() {
+                self.ended = Some(Ok(()));
+            }
+            if self.ended.is_some() {
+                self.pipe = None;
+                return None;
+            }
+            match self.body.poll_into(pipe, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.ended = Some(Err(error)),
+                Poll::Pending => return Some(Progress::Waits),
             }
         }
     }

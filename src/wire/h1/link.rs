@@ -14,6 +14,7 @@ use super::client::Idle;
 use super::framing::Framing;
 use super::reader::Reader;
 use super::slab::Slab;
+use super::splice::Pipe;
 use super::upload::Upload;
 use crate::clock;
 use crate::wire::response::{ResponseHead, Taken};
@@ -240,6 +241,33 @@ impl Link {
             }
         }
         Poll::Ready(None)
+    }
+
+    /// How many bytes of the answer's body have not been read, where they are the next to come and
+    /// nothing else is to be done on the connection.
+    pub(crate) fn unread(&self) -> Option<u64> {
+        match self.reader.framing() {
+            Framing::Length(left) if self.inbox.is_none() && self.upload.is_over() => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Moves bytes of the answer's body into `pipe`.
+    pub(crate) fn poll_into(
+        &mut self,
+        pipe: &mut Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let Some(left) = self.unread() else { return Poll::Ready(Ok(())) };
+        match pipe.poll_fill(&self.stream, left, cx) {
+            Poll::Pending => self.poll_late(cx).map(|()| Err(Error::Timeout)),
+            Poll::Ready(Ok(count @ 1..)) => {
+                self.reader.skip(count);
+                self.limit = None;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(_) => Poll::Ready(Err(Error::Truncated)),
+        }
     }
 
     /// Completes when the wait for a piece has been too long.

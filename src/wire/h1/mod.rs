@@ -21,6 +21,10 @@ mod reader;
 pub mod server;
 pub(super) mod side;
 pub(super) mod slab;
+pub(super) mod splice;
 pub(super) mod target;
 mod trailers;
 mod upload;
+
+#[cfg(test)]
+mod tests;

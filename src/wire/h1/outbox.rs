@@ -23,9 +23,10 @@ impl Outbox {
         self.first.is_none()
     }
 
-    /// Whether a piece may be added. Otherwise what is here must leave first.
-    pub(crate) const fn has_room(&self) -> bool {
-        self.second.is_none()
+    /// Whether a piece may be added. Otherwise what is here must leave first: whoever reads slowly
+    /// holds one piece and no more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.second.is_none() && self.first.as_ref().is_none_or(|first| first.len() <= COPY_MAX)
     }
 
     /// Adds `slab`: behind the bytes that are here where that is cheap.
@@ -111,7 +112,7 @@ mod tests {
             outbox.push(Slab::of(b"small "));
             assert!(outbox.has_room());
             outbox.push(Slab::of(&big));
-            assert!(!outbox.has_room());
+            assert!(!outbox.has_room(), "a head and a piece are all there may be");
             outbox.push(Slab::of(b" end"));
             let (mut taken, mut writes) = (Vec::new(), 0);
             let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -78,6 +78,16 @@ impl Reader {
         }
     }
 
+    /// So many bytes of a body of known length have been taken elsewhere.
+    pub(crate) fn skip(&mut self, count: usize) {
+        if let Kind::Length(left) = &mut self.kind {
+            *left = left.saturating_sub(count as u64);
+            if *left == 0 {
+                self.kind = Kind::Done;
+            }
+        }
+    }
+
     /// The connection has ended. Only a body that ends with it is whole.
     pub(crate) fn close(&mut self) -> Result<(), Malformed> {
         match self.kind {

@@ -27,6 +27,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
 
     /// Whether the other end has refused what was sent to it.
     fn is_broken(&self) -> bool;
+
+    /// The socket, where bytes go to it as they are.
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
 }
 
 impl Io for TcpStream {
@@ -39,6 +44,10 @@ impl Io for TcpStream {
 
     fn is_broken(&self) -> bool {
         !matches!(self.take_error(), Ok(None))
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 }
 

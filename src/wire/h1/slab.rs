@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// What one read may bring.
-const SIZE: usize = 64 << 10;
+/// What one read may bring: 64 KB of body and the head before it.
+const SIZE: usize = 68 << 10;
 /// Room before the bytes, for the size line of a chunk.
 const BEFORE: usize = 16;
 /// Room after the bytes, for the end of a chunk and of the last one.

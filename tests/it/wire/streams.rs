@@ -121,3 +121,37 @@ async fn a_client_is_told_to_go_when_the_proxy_is_about_to() {
     assert!(clean && got.contains("\r\nconnection: close\r\n") && got.ends_with("blue"), "{got}");
     drop(stopped);
 }
+
+/// Large bodies are moved by the kernel, so what comes out is looked at byte by byte.
+#[tokio::test]
+async fn a_large_answer_arrives_as_it_is_and_one_that_breaks_off_is_short_and_charged() {
+    const SIZE: usize = 5 << 20;
+    let body: Vec<u8> = (0..SIZE).map(|at| (at % 251).to_le_bytes()[0]).collect();
+    for missing in [0, 1, SIZE - (300 << 10)] {
+        let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n").into_bytes();
+        answer.extend_from_slice(&body[..SIZE - missing]);
+        let then = if missing == 0 { Then::Keep } else { Then::Close };
+        let upstream = RawUpstream::answering(answer, then).await;
+        let proxy = upstream.behind_proxy("", "").await;
+        let mut client = RawClient::connect(proxy.address).await;
+        for _ in 0..if missing == 0 { 2 } else { 1 } {
+            client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            let mut got = Vec::new();
+            let whole =
+                |got: &[u8]| got.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4 + SIZE);
+            while whole(&got[..got.len().min(1000)]) != Some(got.len()) {
+                match client.0.read_buf(&mut got).await {
+                    Ok(1..) => {}
+                    _ => break,
+                }
+            }
+            let start = whole(&got[..1000]).unwrap() - SIZE;
+            assert!(body.starts_with(&got[start..]), "it was changed on its way");
+            assert_eq!(got.len() - start, SIZE - missing);
+        }
+        let errors = u64::from(missing > 0);
+        eventually("it is charged", || async { proxy.shop().await.stable.errors == errors }).await;
+        assert_eq!(upstream.seen().len(), 1);
+        proxy.stop().await;
+    }
+}
