@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::TestRunner;
 use tokio::io::AsyncWriteExt;
 
 use super::parse::{self, HeadLimits};
@@ -103,8 +104,9 @@ async fn theirs(bytes: &[u8]) -> Vec<Seen> {
     seen.into_inner()
 }
 
+/// Good requests, of which some are spoiled.
 fn requests() -> impl Strategy<Value = Vec<u8>> {
-    let methods = select(vec!["GET", "POST", "PUT", "HEAD", "OPTIONS", "get", "P@ST"]);
+    let methods = select(vec!["GET", "POST", "PUT", "HEAD", "OPTIONS", "get"]);
     let targets = select(vec![
         "/",
         "/a?b=c",
@@ -114,91 +116,93 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
         "http://b/x",
         "HTTP://B:80?q",
         "//evil/",
-        "/#",
-        "b:80",
-        "http://u@b/",
         "/\\",
         "/a;b",
-        "/?a?b#",
     ]);
-    let versions =
-        select(vec!["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/1.2", "http/1.1"]);
-    let fields = select(vec![
-        "host: a",
-        "Host:\ta:80",
-        "host: b",
-        "content-length: 5",
-        "Content-Length: 5 ",
-        "content-length: 05",
-        "content-length: 5,5",
-        "content-length: +5",
-        "transfer-encoding: chunked",
-        "Transfer-Encoding: Chunked",
-        "transfer-encoding: gzip, chunked",
-        "transfer-encoding : chunked",
-        "transfer-encoding:\x0bchunked",
-        "te: trailers",
+    let versions = select(vec!["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0"]);
+    let extra = select(vec![
         "connection: close",
         "connection: content-length",
         "connection: transfer-encoding, host",
         "connection: upgrade",
         "upgrade: websocket",
+        "te: trailers",
         "expect: 100-continue",
         "x: y",
         "x:",
-        " folded: z",
-        "\tfolded",
-        "x-\u{e9}: y",
         "x: \u{e9}",
         "content_length: 7",
-        "content-length\0: 5",
         "max-forwards: 1",
         "keep-alive: x",
+        "cookie: a=b",
     ]);
-    let ends = select(vec!["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "\r\r\n"]);
-    let bodies = select(vec![
-        "",
-        "hello",
-        "5\r\nhello\r\n0\r\n\r\n",
-        "5;x=y\r\nhello\r\n0\r\na: b\r\nhost: c\r\n\r\n",
-        "05\r\nhello\r\n00\r\n\r\n",
-        "5\nhello\n0\n\n",
-        "0\r\n\r\nGET /x HTTP/1.1\r\nhost: a\r\n\r\n",
-        "helloGET /x HTTP/1.1\r\nhost: a\r\n\r\n",
-        "5\r\nhelloX\r\n0\r\n\r\n",
-        "fffffffffffffffff\r\n",
-        "5\r\nhello\r\n0\r\ncontent-length: 9\r\n\r\n",
-        "0x5\r\nhello\r\n0\r\n\r\n",
-        "5 \r\nhello\r\n0\r\n\r\n",
+    let framed = select(vec![
+        ("", ""),
+        ("", "GET /x HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("content-length: 5\r\n", "hello"),
+        ("Content-Length:  05 \r\n", "helloGET /x HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("transfer-encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
+        ("Transfer-Encoding:Chunked\r\n", "5;x=y\r\nhello\r\n00\r\na: b\r\nhost: c\r\n\r\n"),
+        ("transfer-encoding: chunked\r\n", "0\r\n\r\nGET /x HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("transfer-encoding: chunked\r\n", "05\r\nhello\r\n0\r\ncontent-length: 9\r\n\r\n"),
     ]);
-    let line = (methods, targets, versions, ends.clone())
-        .prop_map(|(method, target, version, end)| format!("{method} {target} {version}{end}"));
-    let field = (fields, ends.clone()).prop_map(|(field, end)| format!("{field}{end}"));
-    let head = (line, prop::collection::vec(field, 0..5), any::<bool>(), ends).prop_map(
-        |(line, fields, host, end)| {
-            let host = if host { "host: a\r\n" } else { "" };
-            format!("{line}{host}{}{end}", fields.concat())
+    let good = (methods, targets, versions, prop::collection::vec(extra, 0..4), framed).prop_map(
+        |(method, target, version, extra, (framing, body))| {
+            let extra: String = extra.iter().map(|field| format!("{field}\r\n")).collect();
+            format!("{method} {target} {version}\r\nhost: a\r\n{framing}{extra}\r\n{body}")
+                .into_bytes()
         },
     );
-    (head, bodies).prop_map(|(head, body)| format!("{head}{body}").into_bytes())
+    let spoils = select(vec![
+        "\r",
+        "\n",
+        "\r\n",
+        " ",
+        "\t",
+        "\0",
+        ":",
+        ",",
+        "0",
+        "+",
+        "\x0b",
+        "content-length: 5\r\n",
+        "chunked",
+        "transfer-encoding: chunked\r\n",
+        "host: b\r\n",
+        " folded\r\n",
+        "\u{e9}",
+        "#",
+        "0x",
+    ]);
+    let spoiling =
+        prop::collection::vec((any::<prop::sample::Index>(), spoils, any::<bool>()), 0..2);
+    (good, spoiling).prop_map(|(mut bytes, spoiling)| {
+        for (at, spoil, replaces) in spoiling {
+            let at = at.index(bytes.len());
+            bytes.splice(at..at + usize::from(replaces), spoil.bytes());
+        }
+        bytes
+    })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn what_is_accepted_is_the_same_one_request_to_another_server(bytes in requests()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+#[test]
+fn what_is_accepted_is_the_same_one_request_to_another_server() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let accepted = std::cell::Cell::new(0);
+    let config = ProptestConfig { cases: 8_000, failure_persistence: None, ..Default::default() };
+    let result = TestRunner::new(config).run(&requests(), |bytes| {
         runtime.block_on(async {
             let Some((seen, upstream)) = ours(&bytes).await else { return Ok(()) };
+            accepted.set(accepted.get() + 1);
             let sent = String::from_utf8_lossy(&upstream).into_owned();
             prop_assert_eq!(theirs(&upstream).await, vec![seen], "sent {:?}", sent);
             Ok(())
-        })?;
-    }
+        })
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(accepted.get() > 2_000, "{} accepted: this proves little", accepted.get());
 }
 
-/// The test above proves nothing where nothing is accepted.
 #[test]
 fn requests_of_every_framing_are_accepted() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
