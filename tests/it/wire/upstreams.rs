@@ -217,3 +217,23 @@ async fn a_request_that_may_be_repeated_is_repeated_once_when_nothing_came_back(
         proxy.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_costs_no_post() {
+    let upstream = RawUpstream::answering_after("body", OK, Then::Close).await;
+    let proxy = upstream.behind_proxy("", "").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    for number in 1..=3 {
+        client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody").await;
+        let got = client.until("\r\n\r\nok").await;
+        assert!(got.starts_with("HTTP/1.1 200 "), "{number}: {got}");
+        // The end of the connection has to arrive.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let seen = upstream.seen();
+    assert!(
+        seen.len() == 3 && seen.iter().all(|seen| seen.matches("POST").count() == 1),
+        "{seen:?}"
+    );
+    proxy.stop().await;
+}
