@@ -117,6 +117,11 @@ impl Body {
         }
     }
 
+    /// Whether an upstream may still be sent the rest of the request.
+    pub(super) const fn may_upload(&self) -> bool {
+        matches!(self.0, Kind::Upstream { link: Some(_), .. })
+    }
+
     /// How many bytes can be moved by [`Self::poll_into`].
     pub(super) fn unread(&self) -> Option<u64> {
         match &self.0 {

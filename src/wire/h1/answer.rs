@@ -42,6 +42,9 @@ impl<W: Watch> Answer<W> {
         side: &mut Side<dyn Io>,
     ) -> Self {
         let Response { head, mut body, watch } = response;
+        if !body.may_upload() {
+            side.discard();
+        }
         // An answer of failure to a request that is still coming: nobody wants the rest of it.
         asked.keep &= head.status() < 400 || side.reader.is_done();
         let mut slab = Slab::new();

@@ -156,6 +156,20 @@ impl<I: Io + ?Sized> Side<I> {
         Poll::Ready(None)
     }
 
+    /// Throws away what has come of a body that nobody wants, so that a request which was refused
+    /// for another reason does not cost the connection.
+    pub(crate) fn discard(&mut self) {
+        while !self.reader.is_done()
+            && let Some(mut slab) = self.inbox.take()
+        {
+            match self.reader.take(&mut slab) {
+                Ok(rest) => self.inbox = rest,
+                // What follows cannot be told from it: the connection ends with this request.
+                Err(_) => break,
+            }
+        }
+    }
+
     /// Writes once; tells how many bytes the client took.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.outbox.poll_write(Pin::new(&mut self.io), cx)

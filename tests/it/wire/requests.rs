@@ -123,6 +123,22 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_answered_here_costs_the_connection_only_with_its_body_unread() {
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "paths = [\"/shop\"]").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send("POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody").await;
+    client.send("GET /shop HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let got = client.until("\r\n\r\nok").await;
+    assert!(got.starts_with("HTTP/1.1 404 ") && !got.contains("connection: close"), "{got}");
+    client.send("POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbo").await;
+    let (got, clean) = client.rest().await;
+    assert!(clean && got.contains("\r\nconnection: close\r\n"), "{got}");
+    assert_eq!(upstream.only().matches("HTTP/1.1").count(), 1);
+    proxy.stop().await;
+}
+
+#[tokio::test]
 async fn options_go_as_far_as_they_say() {
     let upstream = RawUpstream::answering(OK, Then::Keep).await;
     let proxy = upstream.behind_proxy("", "").await;
