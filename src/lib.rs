@@ -12,6 +12,8 @@
 //! The two flows share exactly two values: the [`measure::Recorder`], written per request and
 //! drained per tick, and the [`table::Cell`], published by control and read per request.
 
+#![forbid(unsafe_code)]
+
 pub mod admin;
 pub mod app;
 pub mod cli;

@@ -19,9 +19,9 @@ use crate::net::{self, Bound, Census, Drain, Port};
 use crate::proxy;
 use crate::table::Cell;
 use crate::telemetry::metrics::{Metrics, PortMetrics};
+use crate::wire::Client;
 use crate::wire::client::Idle;
-use crate::wire::server::Rules;
-use crate::wire::{self, Client};
+use crate::wire::server::{Rules, Server};
 
 /// How often idle upstream connections are aged; one is closed after two rounds unused.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -91,14 +91,15 @@ impl Worker {
         let mut accepting = Vec::new();
         for (name, socket) in sockets {
             let Some((listener, port)) = ports.remove(&name) else { continue };
-            let rules = Rc::new(rules(&listener));
+            let rules = rules(&listener);
             let stack = proxy::stack(&shared, listener.trusted_proxies.into());
+            let server = Server::new(rules, stack);
             let connection = tower::service_fn(move |connection: net::Connection| {
-                let (rules, stack) = (Rc::clone(&rules), stack.clone());
+                let server = Rc::clone(&server);
                 async move {
                     let net::Connection { stream, peer, drain, counted } = connection;
                     let client = Client::new(peer, false);
-                    wire::server::serve(stream, client, rules, drain, stack).await;
+                    server.serve(stream, client, drain).await;
                     drop(counted);
                     Ok::<(), Infallible>(())
                 }

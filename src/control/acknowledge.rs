@@ -13,7 +13,7 @@ use super::command::{Acted, Action, Asker, no_such_service};
 use super::views;
 
 /// The longest that an answer waits for the disk.
-const WAIT_MAX: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How many answers may wait at the same time.
 const WAITING_MAX: usize = 256;
 

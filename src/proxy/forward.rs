@@ -198,7 +198,7 @@ async fn open(worker: &Worker, endpoint: &Endpoint, side: &Side) -> Result<Conne
     let stream = stream.map_err(|error| {
         tracing::debug!(address = %endpoint.address, %error, "cannot connect");
     })?;
-    Connection::open(stream, endpoint.id, &worker.idle).await.map_err(drop)
+    Ok(Connection::open(stream, endpoint.id, &worker.idle))
 }
 
 impl From<wire::Error> for Failed {

@@ -26,19 +26,6 @@ impl Error {
     pub const fn is_clients(self) -> bool {
         matches!(self, Self::ClientBody | Self::ClientTooLarge | Self::ClientSlow)
     }
-
-    /// Finds out why a request could not be carried through.
-    pub(super) fn of_request(error: &hyper::Error) -> Self {
-        // Our own body's error comes back through hyper as the source of its error.
-        let mut source = std::error::Error::source(error);
-        while let Some(inner) = source {
-            if let Some(own) = inner.downcast_ref::<Self>() {
-                return *own;
-            }
-            source = inner.source();
-        }
-        if error.is_parse() { Self::Protocol } else { Self::Reset }
-    }
 }
 
 impl fmt::Display for Error {

@@ -1,204 +1,238 @@
-//! The heads of requests and responses, without the fields that end at this hop.
+//! The head of a request, without the fields that end at this hop.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::ops::Range;
+use std::thread::LocalKey;
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{Method, Uri, Version};
+use super::field::{Field, Kind, Value};
+use super::h1::fields::{Fields, Tag, text};
+use super::h1::framing::{self, Asked, Framing, Refusal};
+use super::h1::parse::{self, HeadLimits};
+use super::h1::side::Shared;
+use super::h1::slab::Slab;
+use super::h1::target::{self, Target};
+use super::stock::{Reuse, Stock, Stocked};
 
-/// The name of a field that is read or set by name, ready to be looked up.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Field(HeaderName);
-
-impl Field {
-    /// `Cookie`
-    pub const COOKIE: Self = Self(COOKIE);
-    /// `Forwarded`, RFC 7239.
-    pub const FORWARDED: Self = Self(http::header::FORWARDED);
-    /// `Via`, RFC 9110 §7.6.3.
-    pub const VIA: Self = Self(http::header::VIA);
-    /// `X-Forwarded-For`
-    pub const X_FORWARDED_FOR: Self = Self(HeaderName::from_static("x-forwarded-for"));
-    /// `X-Forwarded-Host`
-    pub const X_FORWARDED_HOST: Self = Self(HeaderName::from_static("x-forwarded-host"));
-    /// `X-Forwarded-Proto`
-    pub const X_FORWARDED_PROTO: Self = Self(HeaderName::from_static("x-forwarded-proto"));
-    /// `Cache-Control`
-    pub const CACHE_CONTROL: Self = Self(http::header::CACHE_CONTROL);
-    /// `Set-Cookie`
-    pub const SET_COOKIE: Self = Self(http::header::SET_COOKIE);
-    /// `X-Serin-Pool`: which pool answered a rehearsal.
-    pub const X_SERIN_POOL: Self = Self(HeaderName::from_static("x-serin-pool"));
-    /// `X-Serin-Rehearsal`: the token of a rehearsal.
-    pub const X_SERIN_REHEARSAL: Self = Self(HeaderName::from_static("x-serin-rehearsal"));
-    /// `X-Serin-Rehearsal-Side`: the side that a request of a rehearsal asks for.
-    pub const X_SERIN_REHEARSAL_SIDE: Self =
-        Self(HeaderName::from_static("x-serin-rehearsal-side"));
-    /// `X-Real-IP`
-    pub const X_REAL_IP: Self = Self(HeaderName::from_static("x-real-ip"));
-
-    /// The name in lower case.
-    pub fn name(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-/// The value of a field. Cloning it copies nothing.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Value(HeaderValue);
-
-impl Value {
-    /// A value that is known to be one.
-    pub const fn of_static(text: &'static str) -> Self {
-        Self(HeaderValue::from_static(text))
-    }
-
-    /// The value with these bytes; empty where no field may have them.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(HeaderValue::from_bytes(bytes).unwrap_or_else(|_| HeaderValue::from_static("")))
-    }
-
-    /// An address.
-    pub fn of_ip(ip: IpAddr) -> Self {
-        Self::of(ip.to_canonical().to_string().as_bytes())
-    }
-}
-
-/// A request's method, target and fields.
+/// A request's method, target and fields. Cloning it copies nothing.
 #[derive(Clone)]
-pub struct Head(Box<Inner>);
+pub struct Head(Stocked<Inner>);
 
-/// A head is moved from layer to layer; what is moved is a pointer.
-#[derive(Clone)]
+/// Everything is a span in the buffer of the fields.
+#[derive(Clone, Default)]
 struct Inner {
-    method: Method,
-    uri: Uri,
-    version: Version,
-    fields: HeaderMap,
-    /// The host without its port, where lower-casing changed it.
-    lower_host: Option<Box<str>>,
-    host_end: usize,
+    fields: Fields,
+    method: Range<usize>,
+    /// Path and query.
+    target: Range<usize>,
+    /// Where the path ends.
+    path_end: usize,
+    authority: Range<usize>,
+    /// The host without its port, in lower case.
+    host: Range<usize>,
+    is_1_1: bool,
+    keep: bool,
+    framing: Framing,
+    upgrade: bool,
+    awaits_100: bool,
+    trailers: bool,
+    /// Where interim answers go.
+    client: Option<Shared>,
+}
+
+thread_local! {
+    static STOCK: Stock<Inner> = const { Stock::new(Vec::new()) };
+}
+
+/// A buffer beyond this is not kept.
+const BYTES_KEPT: usize = 16 << 10;
+
+impl Reuse for Inner {
+    fn stock() -> &'static LocalKey<Stock<Self>> {
+        &STOCK
+    }
+
+    fn reset(&mut self) {
+        self.client = None;
+        if self.fields.bytes.capacity() > BYTES_KEPT {
+            *self = Self::default();
+        }
+    }
 }
 
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.method(), self.authority(), self.0.uri)
+        write!(f, "{} {}{}", self.method(), self.authority(), text(self.target()))
     }
 }
 
+/// A request's head, taken off the bytes of a connection.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) head: Head,
+    /// How many bytes it took.
+    pub(super) used: usize,
+    pub(super) framing: Framing,
+    pub(super) asked: Asked,
+    /// Whether it is answered here.
+    pub(super) is_for_us: bool,
+}
+
 impl Head {
-    /// Takes in a head whose `Host` is known to be good.
-    pub(super) fn of(parts: http::request::Parts) -> Self {
-        let http::request::Parts { method, mut uri, version, headers: mut fields, .. } = parts;
-        // The target's authority wins, and is what goes upstream (RFC 9112 §3.2.2).
-        if let Some(authority) = uri.authority() {
-            if let Ok(value) = HeaderValue::from_str(authority.as_str()) {
-                fields.insert(HOST, value);
-            }
-            uri = uri.into_parts().path_and_query.map_or_else(|| Uri::from_static("/"), Uri::from);
-        }
-        strip_hop_by_hop(&mut fields);
-        let inner = Inner { method, uri, version, fields, lower_host: None, host_end: 0 };
-        let mut head = Self(Box::new(inner));
-        let authority = head.authority();
-        let host = match authority.strip_prefix('[') {
-            Some(rest) => rest.find(']').map_or(authority, |end| &authority[..end + 2]),
-            None => authority.split(':').next().unwrap_or_default(),
+    /// Takes a head off `bytes`; `None` where more of it must come.
+    pub(super) fn take(
+        bytes: &[u8],
+        limits: &HeadLimits,
+        body_bytes_max: u64,
+    ) -> Result<Option<Taken>, Refusal> {
+        let mut head = Self(Stocked::new());
+        let inner = &mut *head.0;
+        let Some(line) = parse::request(bytes, limits, &mut inner.fields)? else {
+            return Ok(None);
         };
-        let end = host.len();
-        let lower = host.bytes().any(|b| b.is_ascii_uppercase()).then(|| host.to_ascii_lowercase());
-        head.0.host_end = end;
-        head.0.lower_host = lower.map(Into::into);
-        head
+        let accepted = framing::request(&line, &inner.fields, body_bytes_max)?;
+        inner.fields.drop_hop_by_hop();
+        inner.method = line.method;
+        inner.is_1_1 = line.is_1_1;
+        inner.keep = accepted.keep;
+        inner.framing = accepted.framing;
+        inner.upgrade = accepted.upgrade;
+        inner.awaits_100 = accepted.awaits_100;
+        inner.trailers = accepted.trailers;
+        inner.aim(accepted.target);
+        inner.add_hops();
+        let asked = Asked {
+            is_head: inner.fields.bytes[inner.method.clone()] == *b"HEAD",
+            is_1_1: inner.is_1_1,
+            keep: inner.keep,
+            trailers: inner.trailers,
+        };
+        let taken = Taken {
+            used: line.used,
+            framing: accepted.framing,
+            asked,
+            is_for_us: accepted.is_for_us,
+            head,
+        };
+        Ok(Some(taken))
     }
 
-    pub(super) fn into_http<B>(self, body: B) -> http::Request<B> {
-        let mut request = http::Request::new(body);
-        let Inner { method, uri, fields, .. } = *self.0;
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = fields;
-        request
+    /// Where interim answers go.
+    pub(super) fn set_client(&mut self, client: Shared) {
+        self.0.client = Some(client);
     }
 
-    pub(super) fn from_unsent<B>(request: http::Request<B>) -> (Self, B) {
-        let (parts, body) = request.into_parts();
-        (Self::of(parts), body)
+    /// Where interim answers go, for a client that understands them.
+    pub(super) fn client(&self) -> Option<&Shared> {
+        self.0.client.as_ref().filter(|_| self.0.is_1_1)
+    }
+
+    /// How the request's body is framed.
+    pub(super) fn framing(&self) -> Framing {
+        self.0.framing
+    }
+
+    /// Whether the client asks for another protocol.
+    pub(super) fn wants_upgrade(&self) -> bool {
+        self.0.upgrade
+    }
+
+    /// Whether the client waits for 100 before it sends its body.
+    pub(super) fn awaits_100(&self) -> bool {
+        self.0.awaits_100
+    }
+
+    /// Writes the head as an upstream gets it. `host` is for a request that names none.
+    pub(super) fn write(&self, host: &str, out: &mut Slab) {
+        let inner = &*self.0;
+        out.push(&inner.fields.bytes[inner.method.clone()]);
+        out.push(b" ");
+        out.push(self.target());
+        out.push(b" HTTP/1.1\r\n");
+        inner.fields.write(|run| out.push(run));
+        if inner.authority.is_empty() {
+            out.push(b"host: ");
+            out.push(host.as_bytes());
+            out.push(b"\r\n");
+        }
+        out.push(match inner.framing {
+            Framing::Chunked => b"transfer-encoding: chunked\r\n\r\n",
+            _ => b"\r\n",
+        });
     }
 
     /// The method.
     pub fn method(&self) -> &str {
-        self.0.method.as_str()
+        text(&self.0.fields.bytes[self.0.method.clone()])
     }
 
     /// Whether sending it twice is the same as sending it once (RFC 9110 §9.2.2).
     pub fn is_idempotent(&self) -> bool {
-        self.0.method.is_idempotent()
+        matches!(self.method(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE")
+    }
+
+    fn target(&self) -> &[u8] {
+        &self.0.fields.bytes[self.0.target.clone()]
     }
 
     /// The path, without the query.
     pub fn path(&self) -> &str {
-        self.0.uri.path()
+        text(&self.0.fields.bytes[self.0.target.start..self.0.path_end])
     }
 
     /// The query, without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.0.uri.query()
+        let from = self.0.path_end + 1;
+        (from <= self.0.target.end).then(|| text(&self.0.fields.bytes[from..self.0.target.end]))
     }
 
     /// Host and port, as the client wrote them.
     pub fn authority(&self) -> &str {
-        self.0.fields.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
+        text(&self.0.fields.bytes[self.0.authority.clone()])
     }
 
     /// The host without its port, in lower case.
     pub fn host(&self) -> &str {
-        match &self.0.lower_host {
-            Some(lower) => lower,
-            None => self.authority().get(..self.0.host_end).unwrap_or_default(),
-        }
+        text(&self.0.fields.bytes[self.0.host.clone()])
     }
 
     /// `1.0`, `1.1` or `2`, as `Via` wants it (RFC 9110 §7.6.3).
     pub fn version(&self) -> &'static str {
-        match self.0.version {
-            Version::HTTP_10 => "1.0",
-            Version::HTTP_2 => "2",
-            _ => "1.1",
-        }
+        if self.0.is_1_1 { "1.1" } else { "1.0" }
     }
 
     /// The first value of field `name`.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.0.fields.get(name).map(HeaderValue::as_bytes)
+        self.0.fields.first(name)
     }
 
     /// The name of every field that was sent.
     pub fn field_names(&self) -> impl Iterator<Item = &str> {
-        self.0.fields.keys().map(HeaderName::as_str)
+        self.0.fields.names()
     }
 
-    /// Host and port as a value of another field.
-    pub fn authority_value(&self) -> Value {
-        self.0.fields.get(HOST).cloned().map_or(Value::of_static(""), Value)
+    /// Host and port as a value of another field of this head.
+    pub const fn authority_value(&self) -> Value {
+        Value(Kind::Authority)
     }
 
     /// Whether there is a field `field`.
     pub fn has(&self, field: &Field) -> bool {
-        self.0.fields.contains_key(&field.0)
+        self.0.fields.first(field.name()).is_some()
     }
 
     /// Every value of `field`.
     pub fn values<'a>(&'a self, field: &Field) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.0.fields.get_all(&field.0).iter().map(HeaderValue::as_bytes)
+        self.0.fields.all(field.name())
     }
 
     /// Makes `value` the only value of `field`.
     pub fn set(&mut self, field: &Field, value: Value) {
-        self.0.fields.insert(&field.0, value.0);
+        let Inner { fields, authority, .. } = &mut *self.0;
+        fields.remove(field.name());
+        match value.0 {
+            Kind::Authority => fields.add_copy(field.name(), authority.clone()),
+            _ => fields.add(field.name(), value.bytes()),
+        }
     }
 
     /// Removes field `name`.
@@ -207,120 +241,126 @@ impl Head {
     }
 }
 
-/// A response's status and fields.
-#[derive(Debug)]
-pub struct ResponseHead {
-    status: http::StatusCode,
-    fields: HeaderMap,
-}
-
-impl ResponseHead {
-    /// A head with `status` and no fields; 500 where `status` is none.
-    pub fn new(status: u16) -> Self {
-        let status =
-            http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, fields: HeaderMap::new() }
+impl Inner {
+    /// Finds path, authority and host.
+    fn aim(&mut self, target: Target) {
+        let fields = &mut self.fields;
+        (self.target, self.authority) = match target {
+            Target::Origin { path, host } => (path, host.unwrap_or(0..0)),
+            Target::Absolute { path, authority } => {
+                // It wins over Host and is what goes upstream (RFC 9112 §3.2.2).
+                fields.drop_tagged(Tag::Host);
+                fields.add_copy("host", authority.clone());
+                let start = fields.bytes.len();
+                if fields.bytes.get(path.start) != Some(&b'/') || path.is_empty() {
+                    fields.bytes.push(b'/');
+                }
+                fields.bytes.extend_from_within(path);
+                (start..fields.bytes.len(), authority)
+            }
+            Target::Server => (0..0, 0..0),
+        };
+        let query = fields.bytes[self.target.clone()].iter().position(|byte| *byte == b'?');
+        self.path_end = query.map_or(self.target.end, |at| self.target.start + at);
+        let length = target::host_length(&fields.bytes[self.authority.clone()]);
+        self.host = self.authority.start..self.authority.start + length;
+        if fields.bytes[self.host.clone()].iter().any(u8::is_ascii_uppercase) {
+            let start = fields.bytes.len();
+            fields.bytes.extend_from_within(self.host.clone());
+            fields.bytes[start..].make_ascii_lowercase();
+            self.host = start..fields.bytes.len();
+        }
     }
 
-    /// Takes in the head of an upstream's answer.
-    pub(super) fn of(parts: http::response::Parts) -> Self {
-        let mut fields = parts.headers;
-        strip_hop_by_hop(&mut fields);
-        Self { status: parts.status, fields }
-    }
-
-    pub(super) fn into_http<B>(self, body: B) -> http::Response<B> {
-        let mut response = http::Response::new(body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.fields;
-        response
-    }
-
-    /// The status code.
-    pub fn status(&self) -> u16 {
-        self.status.as_u16()
-    }
-
-    /// Every value of `field`.
-    pub fn values<'a>(&'a self, field: &Field) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.fields.get_all(&field.0).iter().map(HeaderValue::as_bytes)
-    }
-
-    /// Adds a value to `field`.
-    pub fn append(&mut self, field: &Field, value: Value) {
-        self.fields.append(&field.0, value.0);
-    }
-
-    /// Makes `value` the only value of `field`.
-    pub fn set(&mut self, field: &Field, value: Value) {
-        self.fields.insert(&field.0, value.0);
-    }
-
-    /// Makes `value` the only value of field `name`, without a copy.
-    pub fn set_static(&mut self, name: &'static str, value: &'static str) {
-        self.fields.insert(name, HeaderValue::from_static(value));
-    }
-}
-
-/// Whether a field ends at this hop whatever `Connection` says.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    name == CONNECTION
-        || name == TRANSFER_ENCODING
-        || name == UPGRADE
-        || name == TE
-        || name == PROXY_AUTHORIZATION
-        || name == PROXY_AUTHENTICATE
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
-}
-
-/// Removes what ends at this hop, and what `Connection` names (RFC 9110 §7.6.1).
-fn strip_hop_by_hop(fields: &mut HeaderMap) {
-    if !fields.keys().any(is_hop_by_hop) {
-        return;
-    }
-    let nominated: Vec<HeaderName> = fields
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        // `close` and `keep-alive` speak of the connection; what carries the message stays.
-        .filter(|name| !is_hop_by_hop(name) && !is_end_to_end(name))
-        .collect();
-    for name in nominated {
-        fields.remove(name);
-    }
-    let trailers = fields.get(TE).is_some_and(wants_trailers);
-    for name in [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        TE,
-        PROXY_AUTHORIZATION,
-        PROXY_AUTHENTICATE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("http2-settings"),
-    ] {
-        fields.remove(name);
-    }
-    if trailers {
-        fields.insert(TE, HeaderValue::from_static("trailers"));
+    /// What the next hop is told of this one.
+    fn add_hops(&mut self) {
+        let fields = &mut self.fields;
+        let forwards = fields.tagged(Tag::MaxForwards).next().and_then(framing::number);
+        if fields.bytes[self.method.clone()] == *b"OPTIONS"
+            && let Some(forwards) = forwards
+        {
+            fields.drop_tagged(Tag::MaxForwards);
+            fields.add("max-forwards", forwards.saturating_sub(1).to_string().as_bytes());
+        }
+        let upgrade = fields.span(Tag::Upgrade).filter(|_| self.upgrade);
+        match (&upgrade, self.trailers) {
+            (Some(_), _) => fields.add("connection", b"upgrade"),
+            (None, true) => {
+                fields.add("connection", b"te");
+                fields.add("te", b"trailers");
+            }
+            (None, false) => {}
+        }
+        if let Some(upgrade) = upgrade {
+            fields.add_copy("upgrade", upgrade);
+        }
     }
 }
 
-/// Fields that a `Connection` header must not take from a message: without them it is another.
-fn is_end_to_end(name: &HeaderName) -> bool {
-    name == HOST
-        || name == COOKIE
-        || name == AUTHORIZATION
-        || name == TRAILER
-        || name == http::header::CONTENT_LENGTH
-        || name == http::header::CONTENT_TYPE
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn wants_trailers(value: &HeaderValue) -> bool {
-    value
-        .as_bytes()
-        .split(|b| *b == b',')
-        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    const LIMITS: HeadLimits = HeadLimits { fields: 100, bytes: 32 << 10, target_bytes: 8 << 10 };
+
+    fn head(bytes: &str) -> Head {
+        Head::take(bytes.as_bytes(), &LIMITS, 1 << 20).unwrap().unwrap().head
+    }
+
+    fn written(head: &Head) -> String {
+        let mut out = Slab::new();
+        head.write("10.0.0.1:80", &mut out);
+        String::from_utf8(out.data().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_head_goes_on_as_it_came_but_for_what_ends_here() {
+        let bytes = "POST /a?b=c HTTP/1.1\r\nHost: Shop.Example.com:80\r\nconnection: x-a\r\nX-A: 1\r\n\
+                     Accept: */*\r\ntransfer-encoding: chunked\r\n\r\n";
+        let mut head = head(bytes);
+        assert_eq!((head.method(), head.path(), head.query()), ("POST", "/a", Some("b=c")));
+        assert_eq!((head.authority(), head.host()), ("Shop.Example.com:80", "shop.example.com"));
+        let before = head.clone();
+        head.set(&Field::VIA, Value::of_static("1.1 serin"));
+        head.set(&Field::X_FORWARDED_HOST, head.authority_value());
+        assert_eq!(
+            written(&head),
+            "POST /a?b=c HTTP/1.1\r\nHost: Shop.Example.com:80\r\nAccept: */*\r\nvia: 1.1 serin\r\n\
+             x-forwarded-host: Shop.Example.com:80\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        assert!(!before.has(&Field::VIA), "a clone is a copy");
+    }
+
+    #[test]
+    fn the_targets_authority_goes_upstream() {
+        for (target, line, query) in [
+            ("http://B:81", "GET / ", None),
+            ("http://B:81?q", "GET /?q ", Some("q")),
+            ("http://B:81/x?", "GET /x? ", Some("")),
+        ] {
+            let head = head(&format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n"));
+            assert_eq!((head.host(), head.authority(), head.query()), ("b", "B:81", query));
+            assert_eq!(written(&head), format!("{line}HTTP/1.1\r\nhost: B:81\r\n\r\n"));
+        }
+        let old = head("GET /x HTTP/1.0\r\n\r\n");
+        assert_eq!((old.host(), old.version()), ("", "1.0"));
+        assert_eq!(written(&old), "GET /x HTTP/1.1\r\nhost: 10.0.0.1:80\r\n\r\n");
+    }
+
+    #[test]
+    fn the_next_hop_is_told_of_upgrades_trailers_and_how_far_to_go() {
+        for (fields, want) in [
+            (
+                "connection: upgrade\r\nupgrade: websocket\r\n",
+                "connection: upgrade\r\nupgrade: websocket\r\n",
+            ),
+            ("connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: x\r\n", ""),
+            ("te: gzip, trailers\r\n", "connection: te\r\nte: trailers\r\n"),
+            ("max-forwards: 7\r\n", "max-forwards: 6\r\n"),
+        ] {
+            let head = head(&format!("OPTIONS /x HTTP/1.1\r\n{fields}host: a\r\n\r\n"));
+            let want = format!("OPTIONS /x HTTP/1.1\r\nhost: a\r\n{want}\r\n");
+            assert_eq!(written(&head), want, "{fields:?}");
+        }
+    }
 }

@@ -4,17 +4,21 @@
 //! can be replaced here alone. Hop-by-hop fields (RFC 9110 §7.6.1) end here, in both directions.
 
 mod body;
-pub mod client;
 mod error;
+mod field;
+mod h1;
 mod head;
-mod refuse;
-pub mod server;
+mod response;
+mod stock;
 
 use std::net::SocketAddr;
 
 pub use body::Body;
 pub use error::Error;
-pub use head::{Field, Head, ResponseHead, Value};
+pub use field::{Field, Value};
+pub use h1::{client, server};
+pub use head::Head;
+pub use response::ResponseHead;
 
 /// The client's end of a connection.
 #[derive(Clone, Debug)]
@@ -52,15 +56,12 @@ pub struct Response<W> {
     pub head: ResponseHead,
     /// What follows them.
     pub body: Body,
-    /// Told when the last byte of the body has been taken; dropped if it never is.
+    /// Told when the last byte of the answer was written; dropped if it never is.
     pub watch: Option<W>,
 }
 
 /// Told how an answer ended.
 pub trait Watch {
-    /// The body ended, well or not.
+    /// The answer ended, well or not.
     fn ended(self, result: Result<(), Error>);
 }
-
-#[cfg(test)]
-mod tests;

@@ -56,6 +56,13 @@ const PURE_FILES: &[&str] = &[
     "src/outbound/retry.rs",
     "src/table/matching.rs",
     "src/upstream/pick.rs",
+    "src/wire/h1/chunked.rs",
+    "src/wire/h1/fields.rs",
+    "src/wire/h1/framing.rs",
+    "src/wire/h1/parse.rs",
+    "src/wire/h1/reader.rs",
+    "src/wire/h1/target.rs",
+    "src/wire/h1/trailers.rs",
 ];
 const IMPURE: [&str; 7] = [
     "tokio",

@@ -18,3 +18,4 @@ mod splitting;
 mod support;
 mod swapping;
 mod watching;
+mod wire;

@@ -1,5 +1,6 @@
 //! Upstreams and a proxy in this process, on ports the kernel picks; and serin as a process.
 
+mod bytes;
 mod client;
 mod process;
 mod proxy;
@@ -10,6 +11,7 @@ mod upstream;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub(crate) use bytes::{RawClient, RawUpstream, Then, came_to, closed_after, proxy_before};
 pub(crate) use client::{Answer, Client, get, raw};
 pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};

@@ -17,7 +17,7 @@ use serin::split::{Salt, Split};
 use serin::table::{self, Matcher, Service, Side, Table};
 use serin::upstream::health::Health;
 use serin::upstream::{Endpoint, Pool};
-use serin::wire::server::Rules;
+use serin::wire::server::{Rules, Server};
 use serin::wire::{self, Client};
 use tokio::net::TcpListener;
 
@@ -115,14 +115,12 @@ impl Stack {
         tokio::task::spawn_local(proxy::watch(Rc::clone(&worker)));
         let listener = TcpListener::bind(LOOPBACK).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stack = proxy::stack(&worker, Rc::new([]));
+        let server = Server::new(rules(), proxy::stack(&worker, Rc::new([])));
         tokio::task::spawn_local(async move {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
                 let (client, never) = (Client::new(peer, false), std::future::pending());
-                let serve =
-                    wire::server::serve(stream, client, Rc::new(rules()), never, stack.clone());
-                tokio::task::spawn_local(serve);
+                tokio::task::spawn_local(Rc::clone(&server).serve(stream, client, never));
             }
         });
         Self { address, drain, cell, sum: Default::default() }

@@ -1,0 +1,30 @@
+//! HTTP/1.1, on both sides.
+//!
+//! ```text
+//!   bytes -> parse -> framing -> Head      what a message is, or why it is refused: pure
+//!   bytes -> reader (chunked, trailers)    what of the bytes is its body: pure
+//!   server -> connection -> answer         one task for a client's connection
+//!   client -> link                         an upstream's connection, polled by that task
+//! ```
+
+mod alarm;
+mod answer;
+mod chunked;
+pub mod client;
+mod connection;
+pub(super) mod fields;
+pub(super) mod framing;
+pub(super) mod link;
+mod outbox;
+pub(super) mod parse;
+mod reader;
+pub mod server;
+pub(super) mod side;
+pub(super) mod slab;
+pub(super) mod splice;
+pub(super) mod target;
+mod trailers;
+mod upload;
+
+#[cfg(test)]
+mod tests;

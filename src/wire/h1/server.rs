@@ -1,0 +1,116 @@
+//! A client's connection: requests come in, answers go out in their order, and nothing may take
+//! for ever. One task serves it, with the upstream's connection under the same roof.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tower::Service;
+
+use super::connection::Connection;
+use super::parse::HeadLimits;
+pub use super::side::Io;
+use crate::wire::{Client, Request, Response, Watch};
+
+/// What one listener allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Header lines of a request.
+    pub headers: usize,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Bytes of a request's target.
+    pub target_bytes: usize,
+    /// Bytes of a request's body.
+    pub body_bytes: u64,
+    /// From accept to the first byte.
+    pub first_byte: Duration,
+    /// From the first byte of a head to its last.
+    pub head: Duration,
+    /// Between two pieces of a request's body.
+    pub body_idle: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Between two pieces of a response's body.
+    pub stream_idle: Duration,
+}
+
+impl Rules {
+    pub(super) const fn head_limits(&self) -> HeadLimits {
+        HeadLimits {
+            fields: self.headers,
+            bytes: self.header_bytes,
+            target_bytes: self.target_bytes,
+        }
+    }
+}
+
+/// A pinned place for the future of a request, used by one connection after another.
+pub(super) type Slot<F> = Pin<Box<Option<F>>>;
+
+/// How many places a server keeps for later.
+const SPARE_MAX: usize = 1024;
+
+/// What serves the connections of one port on one worker.
+pub struct Server<S: Service<Request>> {
+    pub(super) rules: Rules,
+    service: S,
+    /// Idle connections have no future, so that their tasks are small.
+    spare: RefCell<Vec<Slot<S::Future>>>,
+}
+
+impl<S: Service<Request>> fmt::Debug for Server<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+impl<S, W> Server<S>
+where
+    S: Service<Request, Response = Response<W>, Error = Infallible> + Clone + 'static,
+    W: Watch + 'static,
+{
+    /// Serves requests with `service`, within `rules`.
+    pub fn new(rules: Rules, service: S) -> Rc<Self> {
+        Rc::new(Self { rules, service, spare: RefCell::default() })
+    }
+
+    /// Serves the requests of one connection, until the client leaves, a limit is broken, or
+    /// `drain` completes and the request under way is answered.
+    pub async fn serve<I: Io + 'static>(
+        self: Rc<Self>,
+        io: I,
+        client: Client,
+        drain: impl Future<Output = ()>,
+    ) {
+        let mut drain = pin!(drain);
+        let mut connection = Connection::new(self, io, client);
+        poll_fn(|cx| {
+            if !connection.is_draining() && drain.as_mut().poll(cx).is_ready() {
+                connection.drain();
+            }
+            connection.poll(cx)
+        })
+        .await;
+    }
+
+    pub(super) fn service(&self) -> S {
+        self.service.clone()
+    }
+
+    pub(super) fn slot(&self) -> Slot<S::Future> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| Box::pin(None))
+    }
+
+    pub(super) fn give_back(&self, mut slot: Slot<S::Future>) {
+        slot.set(None);
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(slot);
+        }
+    }
+}

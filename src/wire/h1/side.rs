@@ -1,0 +1,186 @@
+//! The client's side of a connection, shared by the task that serves it and by the body of the
+//! request that it is serving.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::framing::Framing;
+use super::outbox::Outbox;
+use super::reader::Reader;
+use super::slab::Slab;
+use crate::clock;
+use crate::wire::Error;
+
+/// What a client's connection is made of.
+pub trait Io: AsyncRead + AsyncWrite + Unpin {
+    /// Makes the end of the connection look like the failure it is.
+    fn reset_at_close(&self);
+
+    /// Whether the other end has refused what was sent to it.
+    fn is_broken(&self) -> bool;
+
+    /// The socket, where bytes go to it as they are.
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Io for TcpStream {
+    fn reset_at_close(&self) {
+        let reset = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+        if let Err(error) = reset {
+            tracing::debug!(%error, "a connection that broke off ends as if it had not");
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        !matches!(self.take_error(), Ok(None))
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+/// One client's side; there is one task for it, so it is never borrowed twice.
+pub(crate) type Shared = Rc<RefCell<Side<dyn Io>>>;
+
+/// What has come from a client and not been used, and what is on its way to it.
+pub(crate) struct Side<I: ?Sized> {
+    pub(crate) inbox: Option<Slab>,
+    pub(crate) outbox: Outbox,
+    /// The body of the request under way.
+    pub(crate) reader: Reader,
+    /// How many more bytes of it are taken.
+    left: u64,
+    /// Since when it has been waited for.
+    pub(crate) waiting: Option<Instant>,
+    /// Whether it has been waited for too long.
+    pub(crate) late: bool,
+    /// Whether the client has said that it sends nothing more.
+    pub(crate) ended: bool,
+    is_tunnel: bool,
+    pub(crate) io: I,
+}
+
+impl<I> Side<I> {
+    pub(crate) fn new(io: I) -> Self {
+        Self {
+            inbox: None,
+            outbox: Outbox::default(),
+            reader: Reader::DONE,
+            left: 0,
+            waiting: None,
+            late: false,
+            ended: false,
+            is_tunnel: false,
+            io,
+        }
+    }
+}
+
+impl<I: ?Sized> fmt::Debug for Side<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Side").field("reader", &self.reader).finish_non_exhaustive()
+    }
+}
+
+impl<I: Io + ?Sized> Side<I> {
+    /// A request begins whose body is `framing`, and at most `bytes_max` long.
+    pub(crate) fn begin(&mut self, framing: Framing, bytes_max: u64) {
+        self.reader = Reader::new(framing);
+        self.left = bytes_max;
+        (self.waiting, self.late) = (None, false);
+    }
+
+    /// From now on the client's bytes are no HTTP, and end when it says so.
+    pub(crate) fn begin_tunnel(&mut self) {
+        self.begin(Framing::UntilClose, u64::MAX);
+        self.is_tunnel = true;
+    }
+
+    /// Reads once into the inbox. 0 means that nothing more will come.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let slab = self.inbox.get_or_insert_with(Slab::new);
+        let read = slab.poll_fill(Pin::new(&mut self.io), cx);
+        if slab.is_empty() {
+            self.inbox = None;
+        }
+        if matches!(read, Poll::Ready(Ok(0))) {
+            self.ended = true;
+        }
+        read
+    }
+
+    /// The next bytes of the request's body.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Slab, Error>>> {
+        while !self.reader.is_done() {
+            let Some(mut slab) = self.inbox.take() else {
+                match self.poll_read(cx) {
+                    Poll::Pending if self.late => {
+                        return Poll::Ready(Some(Err(Error::ClientSlow)));
+                    }
+                    Poll::Pending => {
+                        if !self.is_tunnel && self.waiting.is_none() {
+                            self.waiting = Some(clock::now());
+                        }
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(1..)) => continue,
+                    Poll::Ready(Ok(0)) if self.reader.close().is_ok() => continue,
+                    Poll::Ready(_) => return Poll::Ready(Some(Err(Error::ClientBody))),
+                }
+            };
+            self.waiting = None;
+            match self.reader.take(&mut slab) {
+                Ok(rest) => self.inbox = rest,
+                Err(_) => return Poll::Ready(Some(Err(Error::ClientBody))),
+            }
+            match self.left.checked_sub(slab.len() as u64) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Some(Err(Error::ClientTooLarge))),
+            }
+            if !slab.is_empty() {
+                return Poll::Ready(Some(Ok(slab)));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Throws away what has come of a body that nobody wants, so that a request which was refused
+    /// for another reason does not cost the connection.
+    pub(crate) fn discard(&mut self) {
+        while !self.reader.is_done()
+            && let Some(mut slab) = self.inbox.take()
+        {
+            match self.reader.take(&mut slab) {
+                Ok(rest) => self.inbox = rest,
+                // What follows cannot be told from it: the connection ends with this request.
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// Writes once; tells how many bytes the client took.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.outbox.poll_write(Pin::new(&mut self.io), cx)
+    }
+}
+
+#[cfg(test)]
+impl Io for tokio::io::DuplexStream {
+    fn reset_at_close(&self) {}
+
+    fn is_broken(&self) -> bool {
+        false
+    }
+}

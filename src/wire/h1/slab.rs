@@ -1,0 +1,201 @@
+//! Buffers that bytes pass through. A connection holds one only while it has bytes in it; they
+//! come from its worker's stock and go back there, so that waiting costs no memory.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// What one read may bring: 64 KB of body and the head before it.
+const SIZE: usize = 68 << 10;
+/// Room before the bytes, for the size line of a chunk.
+const BEFORE: usize = 16;
+/// Room after the bytes, for the end of a chunk and of the last one.
+const AFTER: usize = 16;
+const WHOLE: usize = BEFORE + SIZE + AFTER;
+/// How many buffers a worker keeps for later.
+const SPARE_MAX: usize = 64;
+/// Below this, bytes that have to wait get a buffer of their size.
+const SMALL: usize = 4 << 10;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Some bytes, with room to grow on both sides.
+#[derive(Debug)]
+pub(crate) struct Slab {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Slab {
+    /// An empty one of full size.
+    pub(crate) fn new() -> Self {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        Self { bytes: spare.unwrap_or_else(|| vec![0; WHOLE]), start: BEFORE, end: BEFORE }
+    }
+
+    /// A copy of `bytes`.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut slab = Self::new();
+        slab.push(bytes);
+        slab
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn as_io(&self) -> IoSlice<'_> {
+        IoSlice::new(self.data())
+    }
+
+    /// Drops the first `count` bytes.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.start = self.end.min(self.start + count);
+    }
+
+    /// Keeps the first `count` bytes.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.end = self.end.min(self.start + count);
+    }
+
+    /// Appends `more`; grows where it must.
+    pub(crate) fn push(&mut self, more: &[u8]) {
+        let end = self.end + more.len();
+        if end > self.bytes.len() {
+            self.bytes.resize(end + AFTER, 0);
+        }
+        self.bytes[self.end..end].copy_from_slice(more);
+        self.end = end;
+    }
+
+    /// Whether `count` more bytes fit as it is.
+    pub(crate) const fn has_room(&self, count: usize) -> bool {
+        self.end + count + AFTER <= self.bytes.len()
+    }
+
+    /// Puts `less` before the bytes, into the room that is always there.
+    pub(crate) fn put_before(&mut self, less: &[u8]) {
+        debug_assert!(less.len() <= self.start, "no room before the bytes");
+        let start = self.start.saturating_sub(less.len());
+        self.bytes[start..self.start].copy_from_slice(&less[..self.start - start]);
+        self.start = start;
+    }
+
+    /// Takes off what follows the first `count` bytes.
+    pub(crate) fn split_off(&mut self, count: usize) -> Option<Self> {
+        let rest = self.data().get(count..).filter(|rest| !rest.is_empty()).map(Self::of);
+        self.truncate(count);
+        rest
+    }
+
+    /// Reads once, for as much as there is room. 0 means that nothing more will come.
+    pub(crate) fn poll_fill<I>(
+        &mut self,
+        mut io: Pin<&mut I>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>>
+    where
+        I: AsyncRead + ?Sized,
+    {
+        if self.bytes.len() < self.end + SMALL {
+            // It was shrunk, or the head in it is longer than most.
+            let mut bigger = Self::new();
+            bigger.push(self.data());
+            if bigger.bytes.len() < bigger.end + SMALL {
+                bigger.bytes.resize(bigger.end * 2, 0);
+            }
+            *self = bigger;
+        }
+        let room = self.bytes.len() - AFTER;
+        let mut buffer = ReadBuf::new(&mut self.bytes[self.end..room]);
+        ready!(io.as_mut().poll_read(cx, &mut buffer))?;
+        let count = buffer.filled().len();
+        self.end += count;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Gives the buffer back where only a little has to wait in it.
+    pub(crate) fn shrink(&mut self) {
+        if self.len() < SMALL && self.bytes.len() >= WHOLE {
+            let mut bytes = vec![0; BEFORE];
+            bytes.extend_from_slice(self.data());
+            let end = bytes.len();
+            *self = Self { bytes, start: BEFORE, end };
+        }
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes.len() == WHOLE {
+            // At the end of the thread there is no stock any more.
+            let _ = SPARE.try_with(|spare| {
+                let mut spare = spare.borrow_mut();
+                if spare.len() < SPARE_MAX {
+                    spare.push(bytes);
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_keep_their_room_on_both_sides() {
+        let mut slab = Slab::of(b"GET / HTTP/1.1\r\n\r\nbody+next");
+        slab.advance(18);
+        let rest = slab.split_off(4).unwrap();
+        assert_eq!((slab.data(), rest.data()), (&b"body"[..], &b"+next"[..]));
+        slab.put_before(b"4\r\n");
+        slab.push(b"\r\n0\r\n\r\n");
+        assert_eq!(slab.data(), b"4\r\nbody\r\n0\r\n\r\n");
+        assert!(slab.split_off(99).is_none());
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_and_a_shrunk_one_is_not_kept() {
+        SPARE.with(|spare| spare.borrow_mut().clear());
+        let stock = || SPARE.with(|spare| spare.borrow().len());
+        let mut slab = Slab::of(b"half a head");
+        assert_eq!(stock(), 0);
+        slab.shrink();
+        assert_eq!((stock(), slab.data()), (1, &b"half a head"[..]));
+        drop(slab);
+        assert_eq!(stock(), 1);
+        let again = Slab::new();
+        assert_eq!(stock(), 0);
+        assert!(again.is_empty());
+    }
+
+    #[test]
+    fn a_full_one_grows_when_it_is_read_into() {
+        let mut slab = Slab::of(&[7; SIZE]);
+        let mut more = &[8u8; 5000][..];
+        let waker = std::task::Waker::noop();
+        let read = slab.poll_fill(Pin::new(&mut more), &mut Context::from_waker(waker));
+        assert!(matches!(read, Poll::Ready(Ok(n)) if n > 0));
+        assert_eq!((slab.data()[0], slab.data()[SIZE]), (7, 8));
+    }
+}
