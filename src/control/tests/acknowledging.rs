@@ -55,7 +55,8 @@ fn a_disk_that_hangs_makes_nobody_wait_for_long() {
     let mut world = World::new();
     world.reach_first_step("v2");
     let mut answer = ask(&mut world, Action::Pause);
-    for _ in 0..9 {
+    // A tick is a tenth of a second.
+    for _ in 0..49 {
         world.tick();
     }
     assert!(answer.try_recv().is_err());
