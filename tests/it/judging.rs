@@ -256,7 +256,8 @@ async fn a_recorded_release_is_replayed_to_the_same_decisions() {
     let proxy = TestProxy::start(&text).await;
     let path = proxy.path().with_file_name("ticks.jsonl");
     let visits = Visits::start(proxy.address, &EIGHT);
-    eventually("there is traffic", || async { blue.hits() > 500 }).await;
+    // Paths are sampled, so which routes are chosen is up to chance; that there are some is not.
+    eventually("there is traffic", || async { blue.hits() > 1_500 }).await;
     proxy.deploy("v2").await.unwrap();
     let good = proxy.reaches("promoted").await.rollout.unwrap();
     blue.does(Behaviour::FailEvery(2));
@@ -277,7 +278,7 @@ async fn a_recorded_release_is_replayed_to_the_same_decisions() {
     };
     let story = replayed(first);
     assert_eq!(story[0].0["type"], "init");
-    assert!(story.iter().any(|(tick, _)| tick["routes"]["/cart"].is_object()), "no routes");
+    assert!(story.iter().any(|(tick, _)| tick["routes"].is_object()), "no routes");
     assert!(story.iter().all(|(_, answer)| answer["verdict"] != "rollback"));
     // Each step ended with the first verdict that said so.
     for step in [0, 1] {
