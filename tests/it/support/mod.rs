@@ -1,6 +1,7 @@
 //! Upstreams and a proxy in this process, on ports the kernel picks; and serin as a process.
 
 mod client;
+mod observer;
 mod process;
 mod proxy;
 mod sink;
@@ -11,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub(crate) use client::{Answer, Client, get, raw};
+pub(crate) use observer::Observer;
 pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};
 pub(crate) use sink::Sink;
