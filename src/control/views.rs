@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram};
+use metrics::{Counter, Gauge, Histogram, Label};
 
 use super::live::{Decision, millis};
 use super::placebo::Counts;
@@ -322,6 +322,10 @@ impl Report {
                 let labels = [label, ("evidence", evidence.as_str())];
                 self.metrics.gauge(Metric::JudgeLogEvidence, &labels).set(*value);
             }
+        } else {
+            // Evidence of a release that is over would look like evidence of this moment.
+            let others = |labels: &[Label]| labels.first().is_none_or(|l| l.value() != name);
+            self.metrics.retain(Metric::JudgeLogEvidence, others);
         }
     }
 

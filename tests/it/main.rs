@@ -7,6 +7,7 @@ mod gating;
 mod judging;
 mod layers;
 mod measuring;
+mod observers;
 mod operating;
 mod peers;
 mod proxying;

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::support::{Serin, eventually};
 
 /// Whether `program` is there. CI installs it, so that nothing is skipped there.
-fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&paths)
         .chain([Path::new("/usr/sbin").to_owned()])
@@ -66,7 +66,7 @@ impl Drop for Nginx {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -3,16 +3,16 @@
 //! The format: <https://prometheus.io/docs/alerting/latest/alerts_api/>. An alert is a state with an
 //! identity, its labels, where an event is a moment; so events become states like this:
 //!
-//! - What holds a running release up (`held`, `alarm`, `frozen`, `hook_failed`) fires until the
-//!   release moves on or ends: every event that shows that ends the alerts of this release, whether
-//!   they fired or not. Alertmanager says nothing of an alert that ended and never fired.
+//! - What holds a running release up (`held`, `alarm`, `frozen`, `hook_failed`) fires until an event
+//!   shows that it is over: the release moves on or ends, or the next one begins.
 //! - A bad end (`rolled_back`, `gate_failed`, `undone`) fires for an hour: nothing of this release
 //!   will come after it that could end it. One that an operator asked for does not fire at all.
 //! - Everything else is no alert.
 //!
-//! Nothing is remembered, so a restart loses nothing. An alert that is never ended ends by itself
-//! after a day: `startsAt` and `endsAt` are both said, since without an end Alertmanager would end it
-//! after its `resolve_timeout` of five minutes.
+//! An alert that ends is told to people, so only what fired is ended; [`Told`] remembers it. It is
+//! gone after a restart: then everything that the release may have firing is ended once. What is
+//! never ended ends by itself after a day: `startsAt` and `endsAt` are both said, since without an
+//! end Alertmanager would end it after its `resolve_timeout` of five minutes.
 
 use std::time::Duration;
 
@@ -28,37 +28,102 @@ const HOLDS: [&str; 4] = ["held", "alarm", "frozen", "hook_failed"];
 const HOLD_FIRES: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a bad end fires.
 const END_FIRES: Duration = Duration::from_secs(60 * 60);
-/// How much earlier than now an alert is ended: Alertmanager takes an end that is in its future for
-/// one that is still to come, and keeps the later of two of these, so its clock may be behind by this
-/// much.
+/// How much earlier than now an alert is ended, but not before it began: an end that is in
+/// Alertmanager's future is one that is still to come, and of two of these it keeps the later. Its
+/// clock may be behind by this much.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+/// The most alerts that are remembered.
+const FIRING_MAX: usize = 16;
 
-/// The alerts of `event`; `None` where there are none.
-pub(super) fn notice(event: &Event) -> Option<Value> {
-    let holds = HOLDS.contains(&event.kind.as_str());
-    let mut alerts = Vec::new();
-    if holds || (event.ends_badly() && !event.is_by_hand()) {
-        let fires = if holds { HOLD_FIRES } else { END_FIRES };
-        let ends = time(millis(event.at().saturating_add(fires)));
-        let mut annotations = json!({ "summary": event.title(), "description": event.words });
-        for (name, value) in super::facts(event) {
-            annotations[name] = value.into();
+/// What Alertmanager was told by this process, as far as it may still fire there.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The release that is told of from its beginning; none of a share set by hand.
+    known: Option<Option<String>>,
+    /// What fires, with when it began.
+    firing: Vec<(Duration, Value)>,
+}
+
+impl Told {
+    /// `event` is about to be told: it may arrive even where no answer comes.
+    pub(super) fn begin(&mut self, event: &Event) {
+        if event.kind == "deploy" {
+            self.known = Some(release(event));
         }
-        alerts.push(json!({
-            "labels": labels(event, &event.kind),
-            "annotations": annotations,
-            "startsAt": event.at,
-            "endsAt": ends,
-        }));
+        if is_hold(event) {
+            let alert = firing(event, HOLD_FIRES);
+            self.firing.retain(|(_, known)| known["labels"] != alert["labels"]);
+            if self.firing.len() == FIRING_MAX {
+                self.firing.remove(0);
+            }
+            self.firing.push((event.at(), alert));
+        }
+    }
+
+    /// `event` was told.
+    pub(super) fn done(&mut self, event: &Event) {
+        if event.moves_on() {
+            self.known = Some(release(event));
+            self.firing.clear();
+        }
+    }
+
+    /// What ends with `event`.
+    fn ended(&self, event: &Event) -> Vec<Value> {
+        let ended = event.at().saturating_sub(CLOCKS_DIFFER);
+        let mut alerts: Vec<Value> = Vec::new();
+        for (began, alert) in &self.firing {
+            let mut alert = alert.clone();
+            alert["endsAt"] = time(millis(ended.max(*began))).into();
+            alerts.push(alert);
+        }
+        if self.known != Some(release(event)) {
+            let ended = time(millis(ended));
+            for kind in HOLDS {
+                let labels = labels(event, kind);
+                if alerts.iter().all(|alert| alert["labels"] != labels) {
+                    alerts.push(json!({ "labels": labels, "startsAt": ended, "endsAt": ended }));
+                }
+            }
+        }
+        alerts
+    }
+}
+
+/// The alerts of `event`, after what was `told`; `None` where there are none.
+pub(super) fn notice(event: &Event, told: &Told) -> Option<Value> {
+    let mut alerts = Vec::new();
+    if is_hold(event) {
+        alerts.push(firing(event, HOLD_FIRES));
+    } else if event.ends_badly() && !event.is_by_hand() {
+        alerts.push(firing(event, END_FIRES));
     }
     if event.moves_on() {
-        // An alert ends when one with the same labels says so.
-        let ended = time(millis(event.at().saturating_sub(CLOCKS_DIFFER)));
-        alerts.extend(HOLDS.map(
-            |kind| json!({ "labels": labels(event, kind), "startsAt": ended, "endsAt": ended }),
-        ));
+        alerts.extend(told.ended(event));
     }
     (!alerts.is_empty()).then(|| alerts.into())
+}
+
+fn is_hold(event: &Event) -> bool {
+    HOLDS.contains(&event.kind.as_str())
+}
+
+fn release(event: &Event) -> Option<String> {
+    event.release.as_ref().map(|release| release.id.clone())
+}
+
+/// The alert that `event` lets fire for so long.
+fn firing(event: &Event, lasts: Duration) -> Value {
+    let mut annotations = json!({ "summary": event.title(), "description": event.words });
+    for (name, value) in super::facts(event) {
+        annotations[name] = value.into();
+    }
+    json!({
+        "labels": labels(event, &event.kind),
+        "annotations": annotations,
+        "startsAt": event.at,
+        "endsAt": time(millis(event.at().saturating_add(lasts))),
+    })
 }
 
 /// What an alert is known by. The severity is that of the kind alone, for the event that ends an
@@ -71,8 +136,8 @@ fn labels(event: &Event, kind: &str) -> Value {
         "severity": Severity::of(kind).name(),
     });
     // An empty label is none to Alertmanager.
-    if let Some(release) = &event.release {
-        labels["release"] = release.id.as_str().into();
+    if let Some(release) = release(event) {
+        labels["release"] = release.into();
     }
     labels
 }

@@ -19,10 +19,12 @@ use serde_json::Value;
 
 use super::gates::bounded;
 use crate::config::{Notify, NotifyFormat, Url};
+use alertmanager::Told;
 use event::Event;
 
-/// What is posted of `event` to `target`, and where; `None` where its format has nothing to say.
-fn notice(target: &Notify, event: &Event) -> Option<(Url, Value)> {
+/// What is posted of `event` to `target`, and where, after what it was `told`; `None` where its format
+/// has nothing to say.
+fn notice(target: &Notify, event: &Event, told: &Told) -> Option<(Url, Value)> {
     let to = &target.webhook;
     match target.format {
         NotifyFormat::Json => Some((to.clone(), json::notice(event))),
@@ -30,7 +32,7 @@ fn notice(target: &Notify, event: &Event) -> Option<(Url, Value)> {
         NotifyFormat::Teams => Some((to.clone(), teams::notice(event))),
         NotifyFormat::Alertmanager => {
             let target = format!("{}/api/v2/alerts", to.target.trim_end_matches('/'));
-            Some((Url { target, ..to.clone() }, alertmanager::notice(event)?))
+            Some((Url { target, ..to.clone() }, alertmanager::notice(event, told)?))
         }
         NotifyFormat::PagerDuty => {
             let routing_key = target.routing_key.as_deref().unwrap_or_default();

@@ -5,7 +5,7 @@
 //! minutes, and then given up with a line in the log. Nothing outlives the process: what happened is
 //! in the history, and notices are no ledger.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::alertmanager::Told;
 use super::backoff::{Attempt, wait};
 use super::event::Event;
 use super::queue::Queue;
@@ -106,9 +107,10 @@ impl Target {
         let (hurry, hurried) = watch::channel(false);
         let to = notify.clone();
         let host = to.webhook.host.clone();
+        let told = Arc::new(Mutex::new(Told::default()));
         let post = move |event: Event| {
-            let to = to.clone();
-            async move { post(&to, &event).await }
+            let (to, told) = (to.clone(), Arc::clone(&told));
+            async move { post(&to, &event, &told).await }
         };
         let task = runtime.spawn(work(Arc::clone(&queue), hurried, host, post));
         Self { notify: notify.clone(), queue, hurry, task }
@@ -176,12 +178,30 @@ where
 }
 
 /// One attempt.
-async fn post(to: &Notify, event: &Event) -> Attempt {
-    let Some((url, notice)) = super::notice(to, event) else { return Attempt::Taken };
-    let headers = [("content-type".to_owned(), "application/json".to_owned())];
-    let body = Bytes::from(notice.to_string());
-    let request = Request { method: "POST", url: &url, headers: &headers, body };
-    Attempt::of(outbound::send(&request, LIMIT).await, excerpt)
+async fn post(to: &Notify, event: &Event, told: &Mutex<Told>) -> Attempt {
+    let notice = {
+        let mut told = lock(told);
+        told.begin(event);
+        super::notice(to, event, &told)
+    };
+    let attempt = match notice {
+        Some((url, notice)) => {
+            let headers = [("content-type".to_owned(), "application/json".to_owned())];
+            let body = Bytes::from(notice.to_string());
+            let request = Request { method: "POST", url: &url, headers: &headers, body };
+            Attempt::of(outbound::send(&request, LIMIT).await, excerpt)
+        }
+        None => Attempt::Taken,
+    };
+    if attempt == Attempt::Taken {
+        lock(told).done(event);
+    }
+    attempt
+}
+
+fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    // It holds plain data, which a panic elsewhere cannot have left half changed.
+    told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::event::Release;
 use super::*;
 use crate::control::live::Decision;
+use crate::control::view::time;
 use crate::rollout::plan::Strategy;
 
 /// An event of release 42 at 2026-11-18T11:06:40Z.
@@ -37,7 +38,7 @@ fn target(format: NotifyFormat, path: &str) -> Notify {
 }
 
 fn body(format: NotifyFormat, event: &Event) -> Option<Value> {
-    notice(&target(format, "/"), event).map(|(_, body)| body)
+    notice(&target(format, "/"), event, &Told::default()).map(|(_, body)| body)
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn firing(name: &str, kind: &str, severity: &str, title: &str, ends: &str) -> Va
 }
 
 #[test]
-fn alertmanager_is_told_of_a_hold_until_the_release_moves_on() {
+fn alertmanager_is_told_of_a_hold_and_after_a_restart_of_every_end_that_may_be() {
     let title = "shop: release 42 is held at 5%";
     let ends = "2026-11-19T11:06:40Z";
     let held = firing("SerinReleaseHeld", "held", "warning", title, ends);
@@ -170,6 +171,62 @@ fn alertmanager_is_told_of_a_hold_until_the_release_moves_on() {
     for kind in ["paused", "resumed", "retired", "something_new"] {
         assert_eq!(body(NotifyFormat::Alertmanager, &event(kind, "serin")), None, "{kind}");
     }
+}
+
+/// What Alertmanager is sent of these events in turn, all of which arrive.
+fn sent(events: &[Event]) -> Vec<Option<Value>> {
+    let mut told = Told::default();
+    let mut send = |event: &Event| {
+        told.begin(event);
+        let sent = alertmanager::notice(event, &told);
+        told.done(event);
+        sent
+    };
+    events.iter().map(&mut send).collect()
+}
+
+#[test]
+fn only_what_fired_is_ended_for_people_are_told_of_ends() {
+    let at = |kind, seconds: u64| {
+        let mut event = event(kind, "serin");
+        event.at = time(1_795_000_000_000 + seconds * 1_000);
+        event
+    };
+    let title = "shop: release 42 is held at 5%";
+    let ended = |ends| Some(json!([firing("SerinReleaseHeld", "held", "warning", title, ends)]));
+    let story = [at("deploy", 0), at("step", 0), at("held", 0), at("step", 300), at("guard", 400)];
+    let told = sent(&story);
+    assert_eq!((&told[0], &told[1], &told[4]), (&None, &None, &None), "nothing was firing");
+    assert_eq!(told[3], ended("2026-11-18T11:10:40Z"));
+    // An end before the beginning would be refused.
+    let told = sent(&[at("deploy", 0), at("held", 0), at("step", 10)]);
+    assert_eq!(told[2], ended("2026-11-18T11:06:40Z"));
+}
+
+#[test]
+fn what_fires_after_an_end_ends_when_the_next_release_begins() {
+    let mut next = event("deploy", "serin");
+    next.release.as_mut().unwrap().id = "43".into();
+    let told = sent(&[event("deploy", "ann"), event("hook_failed", "serin"), next]);
+    let ended = told[2].as_ref().unwrap().as_array().unwrap();
+    let labels: Vec<_> =
+        ended.iter().map(|alert| (&alert["labels"]["kind"], &alert["labels"]["release"])).collect();
+    assert_eq!(labels, [(&json!("hook_failed"), &json!("42"))]);
+}
+
+#[test]
+fn an_end_that_did_not_arrive_is_told_again() {
+    let mut told = Told::default();
+    for kind in ["deploy", "held", "alarm"] {
+        told.begin(&event(kind, "serin"));
+    }
+    for kind in ["step", "guard"] {
+        told.begin(&event(kind, "serin"));
+        let ended = alertmanager::notice(&event(kind, "serin"), &told).unwrap();
+        assert_eq!(ended.as_array().map(Vec::len), Some(2), "{kind}");
+    }
+    told.done(&event("guard", "serin"));
+    assert_eq!(alertmanager::notice(&event("promoted", "serin"), &told), None);
 }
 
 #[test]
@@ -212,10 +269,12 @@ fn alertmanager_is_told_of_a_bad_end_for_an_hour_unless_a_person_chose_it() {
 fn alertmanager_is_asked_below_its_path() {
     let event = event("held", "serin");
     for (path, want) in [("/", "/api/v2/alerts"), ("/am/", "/am/api/v2/alerts")] {
-        let (url, _) = notice(&target(NotifyFormat::Alertmanager, path), &event).unwrap();
+        let (url, _) =
+            notice(&target(NotifyFormat::Alertmanager, path), &event, &Told::default()).unwrap();
         assert_eq!(url.target, want);
     }
-    let (url, _) = notice(&target(NotifyFormat::Slack, "/services/T/B/x"), &event).unwrap();
+    let (url, _) =
+        notice(&target(NotifyFormat::Slack, "/services/T/B/x"), &event, &Told::default()).unwrap();
     assert_eq!(url.target, "/services/T/B/x");
 }
 

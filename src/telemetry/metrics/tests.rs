@@ -47,3 +47,17 @@ fn every_metric_has_a_name_of_its_own() {
     assert_eq!(names.len(), Metric::ALL.len());
     assert!(names.iter().all(|name| name.starts_with("serin_")));
 }
+
+#[test]
+fn the_page_of_metrics_has_every_metric_as_it_is() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = std::fs::read_to_string(path).expect("it comes with the source");
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `serin_")).collect();
+    assert_eq!(rows.len(), Metric::ALL.len());
+    for (row, metric) in rows.iter().zip(Metric::ALL) {
+        let (name, kind, help) = metric.describe();
+        let kind = format!("{kind:?}").to_lowercase();
+        assert!(row.starts_with(&format!("| `{name}` | {kind} | ")), "{row}");
+        assert!(row.ends_with(&format!(" | {help} |")), "{help}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod client;
+mod observer;
 mod process;
 mod proxy;
 mod sink;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub(crate) use bytes::{RawClient, RawUpstream, Then, came_to, closed_after, proxy_before};
 pub(crate) use client::{Answer, Client, get, raw};
+pub(crate) use observer::Observer;
 pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};
 pub(crate) use sink::Sink;
