@@ -24,8 +24,8 @@ pub(super) async fn dead_route() -> Found {
         ["/cart", "/search", "/login", "/items", "/images", "/help", "/account", "/dead"];
     let stage = Stage::open_to(STICKY, PLAN, &PATHS).await;
     // Routes are learnt from one path in 64.
-    stage.crowd.rate(8 * RPS);
-    eventually("all routes were asked for", || async { stage.blue.hits() > 5_000 }).await;
+    stage.crowd.rate(4 * RPS);
+    eventually("all routes were asked for", || async { stage.blue.hits() > 4_000 }).await;
     stage.crowd.rate(RPS);
     stage.green.does(Behaviour::FailUnder("/dead", 0));
     let found = stage.release().await;

@@ -14,6 +14,8 @@ use crate::support::{Client, PATIENCE, draw};
 const USERS: usize = 1_000;
 /// Whoever would have come while the machine was busy for longer does not come.
 const BEHIND_MAX: Duration = Duration::from_millis(100);
+/// So many are there at once. An address may have 1000 connections to the proxy.
+const THERE_MAX: usize = 900;
 
 /// What a user got.
 #[derive(Clone, Debug)]
@@ -100,7 +102,9 @@ async fn come(shared: Arc<Shared>) -> JoinSet<()> {
         next += Duration::from_secs(1) / shared.rps.load(Ordering::Relaxed);
         next = next.max(Instant::now() - BEHIND_MAX);
         tokio::time::sleep_until(next).await;
-        visits.spawn(visit(Arc::clone(&shared), number));
+        if visits.len() < THERE_MAX {
+            visits.spawn(visit(Arc::clone(&shared), number));
+        }
         while let Some(visit) = visits.try_join_next() {
             visit.unwrap();
         }
