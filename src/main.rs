@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(Command::Run(args)) => run(&args),
         Ok(Command::Demo(args)) => app::demo::run(&args),
         Ok(Command::Judge) => app::replay::run(),
-        Ok(Command::Errand(errand)) => errand.run(),
+        Ok(Command::Errand(errand)) => errand.run(app::foresight::foresee),
     }
 }
 

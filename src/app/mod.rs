@@ -5,6 +5,7 @@
 //! and one service thread for the API, checks, look-ups and writes.
 
 pub mod demo;
+pub mod foresight;
 pub mod replay;
 mod watched;
 mod worker;

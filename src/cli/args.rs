@@ -73,9 +73,16 @@ pub(super) enum Verb {
         /// The file
         #[arg(default_value = "proxy.toml")]
         file: PathBuf,
+        /// Also warn of steps that can see nothing at so many requests a second
+        #[arg(long, value_name = "N", value_parser = rps)]
+        rps: Option<f64>,
     },
+    /// Show what each step of a plan takes, and the smallest fault that it can see
+    Plan(PlanArgs),
     /// Check a running serin against the production checklist
-    #[command(after_help = "Exit codes: 0 every item holds, 1 one does not, or nobody can tell.")]
+    #[command(
+        after_help = "Exit codes: 0 every item holds, 1 one does not, or it cannot be told now."
+    )]
     Ready {
         /// Only this service, and serin itself
         service: Option<String>,
@@ -178,6 +185,31 @@ pub struct RunArgs {
     /// The configuration
     #[arg(long, short, value_name = "FILE", default_value = "proxy.toml")]
     pub config: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  serin plan shop --rps 200                    from proxy.toml in this directory, without asking anybody
+  serin plan shop                              with the traffic that a running serin sees")]
+pub(super) struct PlanArgs {
+    /// The service
+    pub(super) service: String,
+    /// Requests a second to expect; what a running serin saw in the last minute where not given
+    #[arg(long, value_name = "N", value_parser = rps)]
+    pub(super) rps: Option<f64>,
+    /// The share of them that stable fails, such as 0.1%; what a running serin sees, or 0.1%
+    #[arg(long, value_name = "SHARE", value_parser = units::share)]
+    pub(super) error_rate: Option<f64>,
+    /// The configuration
+    #[arg(long, short, value_name = "FILE", default_value = "proxy.toml")]
+    pub(super) config: PathBuf,
+}
+
+/// Reads requests per second.
+fn rps(text: &str) -> Result<f64, String> {
+    let rps = text.parse::<f64>().ok().filter(|rps| rps.is_finite() && *rps > 0.0 && *rps <= 1e9);
+    rps.ok_or_else(|| "write a number of requests a second above 0, such as 200".to_owned())
 }
 
 /// Arguments of `demo`.

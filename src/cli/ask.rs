@@ -9,6 +9,7 @@ use super::args::{EndpointArgs, Verb, Why, Wish};
 use super::client::{Client, typed};
 use super::exit::{DONE, Failure};
 use super::out::Out;
+use super::plan::{self, Foresee};
 use super::{deploy, explain, history, ready, rehearse, status, words};
 use crate::admin::api::{Decision, Reloaded, RolloutView, ServiceView, segment};
 
@@ -16,8 +17,14 @@ use crate::admin::api::{Decision, Reloaded, RolloutView, ServiceView, segment};
 const PAGE_EVERY: Duration = Duration::from_secs(1);
 
 /// Asks what `verb` wants, and shows the answer.
-pub(super) async fn ask(client: &Client, out: &Out, verb: Verb) -> Result<u8, Failure> {
+pub(super) async fn ask(
+    client: &Client,
+    out: &Out,
+    verb: Verb,
+    foresee: Foresee,
+) -> Result<u8, Failure> {
     match verb {
+        Verb::Plan(args) => return plan::plan(client, out, &args, foresee).await,
         Verb::Deploy(args) => return deploy::deploy(client, out, args).await,
         Verb::Status { service, watch: false } => {
             let (value, text) = status(client, service.as_deref()).await?;

@@ -17,6 +17,7 @@ mod fixture;
 mod history;
 mod out;
 mod place;
+mod plan;
 mod progress;
 mod ready;
 mod rehearse;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::config::Config;
 use address::Address;
 use args::{Cli, Global, Verb};
 use client::Client;
@@ -37,6 +39,7 @@ use exit::Failure;
 use out::Out;
 
 pub use args::{DemoArgs, Fault, RunArgs};
+pub use plan::{Foresee, Foreseen, Traffic};
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -84,19 +87,24 @@ fn parse_from(
 }
 
 impl Errand {
-    /// Does it, and says how it ended.
-    pub fn run(self) -> ExitCode {
+    /// Does it, and says how it ended. What a plan comes to, `foresee` knows.
+    pub fn run(self, foresee: Foresee) -> ExitCode {
         let out = Out::new(self.global.json);
-        let code = self.attempt(&out).unwrap_or_else(|failure| {
+        let code = self.attempt(&out, foresee).unwrap_or_else(|failure| {
             out.failure(&failure);
             failure.code()
         });
         ExitCode::from(code)
     }
 
-    fn attempt(self, out: &Out) -> Result<u8, Failure> {
+    fn attempt(self, out: &Out, foresee: Foresee) -> Result<u8, Failure> {
         match self.verb {
-            Verb::Check { file } => return Ok(check::check(out, &file)),
+            Verb::Check { file, rps } => {
+                let warnings = |config: &Config| {
+                    rps.map(|rps| plan::warnings(config, rps, foresee)).unwrap_or_default()
+                };
+                return Ok(check::check(out, &file, warnings));
+            }
             Verb::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "serin", &mut script);
@@ -114,7 +122,7 @@ impl Errand {
             .enable_all()
             .build()
             .map_err(|error| Failure::Other(format!("cannot start: {error}")))?;
-        let done = runtime.block_on(ask::ask(&client, out, self.verb));
+        let done = runtime.block_on(ask::ask(&client, out, self.verb, foresee));
         // A look-up of a name that hangs must not hold the end back.
         runtime.shutdown_background();
         done

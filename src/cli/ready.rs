@@ -25,8 +25,10 @@ enum Finding {
     Holds(String),
     /// It does not.
     Fails(Trouble),
-    /// Nobody can tell.
+    /// It cannot be told now.
     Unknown(Trouble),
+    /// No program can tell; a person has to look.
+    ByHand(Trouble),
 }
 
 /// Why an item does not hold, and what to do about it.
@@ -50,7 +52,7 @@ struct Item {
     /// The service that it is about; serin itself where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<String>,
-    /// `ok`, `not_ok` or `unknown`.
+    /// `ok`, `not_ok`, `unknown` or `by_hand`.
     state: &'static str,
     why: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,11 +72,16 @@ impl Finding {
         Self::Unknown(Trouble { why: why.into(), todo: todo.into() })
     }
 
+    fn by_hand(why: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self::ByHand(Trouble { why: why.into(), todo: todo.into() })
+    }
+
     fn item(self, id: &'static str, service: Option<&str>) -> Item {
         let (state, why, todo) = match self {
             Self::Holds(why) => ("ok", why, None),
             Self::Fails(Trouble { why, todo }) => ("not_ok", why, Some(todo)),
             Self::Unknown(Trouble { why, todo }) => ("unknown", why, Some(todo)),
+            Self::ByHand(Trouble { why, todo }) => ("by_hand", why, Some(todo)),
         };
         Item { id, service: service.map(str::to_owned), state, why, todo }
     }
@@ -98,7 +105,8 @@ pub(super) async fn ready(
         Err(failure) => return Err(failure),
     };
     let items = items(&views, file.as_ref().map_err(String::as_str));
-    let is_ready = items.iter().all(|item| item.state == "ok");
+    // What no program can tell is listed, and does not count.
+    let is_ready = items.iter().all(|item| ["ok", "by_hand"].contains(&item.state));
     out.either(&json!({ "ready": is_ready, "items": items }), || list(&items));
     Ok(if is_ready { DONE } else { FAILED })
 }
@@ -127,6 +135,7 @@ fn list(items: &[Item]) -> String {
             let state = match item.state {
                 "ok" => "ok",
                 "not_ok" => "NOT OK",
+                "by_hand" => "by hand",
                 other => other,
             };
             rows.push(vec![state.to_owned(), item.id.to_owned(), words::one_line(&item.why)]);
@@ -139,8 +148,11 @@ fn list(items: &[Item]) -> String {
         text.push_str(shown.split_once('\n').map_or("", |(_, rows)| rows));
     }
     let count = |state: &str| items.iter().filter(|item| item.state == state).count();
-    let (ok, not, unknown) = (count("ok"), count("not_ok"), count("unknown"));
-    text + &format!("{ok} of {} hold, {not} do not, {unknown} are unknown\n", items.len())
+    let [ok, not, unknown, by_hand] = ["ok", "not_ok", "unknown", "by_hand"].map(count);
+    let all = items.len() - by_hand;
+    text + &format!(
+        "{ok} of {all} hold, {not} do not, {unknown} unknown; {by_hand} to look at by hand\n"
+    )
 }
 
 #[cfg(test)]

@@ -57,6 +57,13 @@ fn arguments_and_their_meaning() {
         (&["abort", "shop", "--why", "x"], Ok("abort")),
         (&["undo", "shop"], Ok("undo")),
         (&["retry", "shop"], Ok("retry")),
+        (&["plan", "shop"], Ok("plan")),
+        (&["plan", "shop", "--rps", "0.5", "--config", "a.toml", "--error-rate", "1%"], Ok("plan")),
+        (&["plan"], Err(64)),
+        (&["plan", "shop", "--rps", "0"], Err(64)),
+        (&["plan", "shop", "--rps", "nan"], Err(64)),
+        (&["check", "--rps", "10"], Ok("check")),
+        (&["check", "--rps", "-1"], Err(64)),
         (&["ready"], Ok("ready")),
         (&["ready", "shop", "--json"], Ok("ready")),
         (&["rehearse", "shop"], Ok("rehearse")),
@@ -97,6 +104,7 @@ fn help_teaches() {
 fn a_bad_address_is_bad_input() {
     let arguments = ["serin", "--admin", "https://x", "status"];
     let Ok(Command::Errand(errand)) = parse_from(arguments) else { panic!("no errand") };
-    let failure = errand.attempt(&Out { json: false, terminal: false }).unwrap_err();
+    let failure =
+        errand.attempt(&Out { json: false, terminal: false }, |_, _| Vec::new()).unwrap_err();
     assert_eq!(failure.code(), exit::USAGE);
 }

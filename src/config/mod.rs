@@ -25,6 +25,7 @@ use crate::rollout::plan::Plan;
 use crate::split::sticky::Source;
 use crate::split::{Role, Weight};
 
+pub use crate::rollout::plan;
 pub use error::{Errors, Problem, Warning};
 pub use release::{
     Check, Compare, Expect, Gate, Hook, Hooks, Notify, NotifyFormat, Operator, Pid, Query,

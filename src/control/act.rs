@@ -188,7 +188,8 @@ impl Control {
         let plan = plan(&service.config.rollout.plan, &deploy)?;
         if !live.weight.is_zero() {
             // A release begins at 0 %, and a kill must not bring the share of before back.
-            self.change_share(name, Weight::ZERO, "weight", &cause);
+            let words = format!("release {id} begins at 0%");
+            self.change_share(name, Weight::ZERO, "weight", &Cause { words, ..cause.clone() });
         }
         let Some(service) = self.services.get_mut(name) else { return Ok(()) };
         let live = &mut service.live;

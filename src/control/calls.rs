@@ -42,7 +42,7 @@ impl Control {
     }
 
     fn run_errand(&mut self, name: &str, errand: Errand) {
-        let Some(asked) = self.asked(name) else { return };
+        let Some(asked) = self.question(name) else { return };
         let Some(service) = self.services.get_mut(name) else { return };
         let number = match errand {
             Errand::Query(index) => {
@@ -163,7 +163,7 @@ impl Control {
                 return;
             }
         }
-        let Some(asked) = self.asked(name) else { return };
+        let Some(asked) = self.question(name) else { return };
         let Call { phase, release, pool, decision, .. } = call;
         // It is about the pool that the call names, whatever its part is by now.
         let mut asked = Asked { release, ..asked };
@@ -202,7 +202,7 @@ impl Control {
     }
 
     /// What those who are asked are told.
-    fn asked(&mut self, name: &str) -> Option<Asked> {
+    fn question(&mut self, name: &str) -> Option<Asked> {
         let service = self.services.get(name)?;
         let Pools { stable, canary } = self.publisher.pools(service)?;
         let live = &service.live;

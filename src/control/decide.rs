@@ -88,8 +88,10 @@ impl Control {
                         rejected: service.live.rejected.contains(&rollout.id),
                         record: Some(Box::new(Rollout { judge: None, ..rollout.clone() })),
                     };
-                    let what = rollout.state.name();
-                    intend(&self.store, service, back, decision(what, Weight::ZERO, cause));
+                    let last = rollout.decisions.last().cloned();
+                    let decision =
+                        last.unwrap_or_else(|| decision(rollout.state.name(), Weight::ZERO, cause));
+                    intend(&self.store, service, back, decision);
                 }
                 Effect::Swap => swap(service),
                 Effect::Publish => self.publisher.publish(service),

@@ -19,7 +19,6 @@ use crate::judge::{Interval, Judge, Purpose, RouteInterval, Ruling, StepRule, Ti
 use crate::measure::Delta;
 use crate::measure::histogram::edges_ms;
 use crate::rollout::Stage;
-use crate::rollout::plan::Strategy;
 use crate::upstream::{Pool, Standing};
 use step::Step;
 
@@ -199,19 +198,10 @@ impl Service {
     /// The judge of the rollout's first step, and the first line of its recording.
     fn begin(&mut self) -> Option<Judged> {
         let rollout = self.live.rollout.as_ref()?;
-        let rules = rollout.plan.steps.iter().map(|step| StepRule {
-            weight: step.weight.fraction(),
-            requests: step.requests,
-            hold_s: step.hold.as_secs_f64(),
-        });
-        let purpose = match rollout.plan.strategy {
-            Strategy::Canary => Purpose::Canary,
-            Strategy::BlueGreen => Purpose::BlueGreen,
-            Strategy::Ab => Purpose::Watch,
-        };
+        let (rules, purpose) = (rollout.plan.rules(), rollout.plan.purpose());
         let mut init = None;
         let record = self.config.judge.record.clone();
-        let judged = self.new_judge(rules.collect(), purpose, |line| {
+        let judged = self.new_judge(rules, purpose, |line| {
             init = record.is_some().then(line);
         });
         if let (Some(path), Some(init)) = (record, init) {

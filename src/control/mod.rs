@@ -4,6 +4,7 @@
 //! that is done) becomes an event, [`crate::rollout::next`] says what follows, and the effects are
 //! carried out in its order: back at once, forward only after it is on disk.
 
+mod acknowledge;
 mod act;
 mod calls;
 mod command;
@@ -48,7 +49,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::measure;
 use crate::upstream::registry::Resolved;
-use command::{Command, no_such_service};
+use command::Command;
 use errand::{Errands, News};
 use publish::{Cohort, Owner, Publisher};
 use service::Service;
@@ -99,6 +100,7 @@ pub struct Control {
     boot: String,
     last_tick: Instant,
     tokens: u64,
+    waiting: Vec<acknowledge::Waiting>,
 }
 
 /// Where events come from.
@@ -146,7 +148,9 @@ impl Control {
                 Some(sample) = inbox.samples.recv() => self.sampled(&sample),
             }
         }
+        self.settle(Duration::ZERO);
         self.save_all(&mut inbox.stored).await;
+        self.recorder.finish().await;
     }
 
     /// Drains what workers measured, and judges it.
@@ -218,13 +222,7 @@ impl Control {
                 let _ = reply.send(all.collect());
             }
             Command::Act { service, action, asker, reply } => {
-                let done = match self.services.contains_key(&service) {
-                    true => self.act(&service, action, asker),
-                    false => Err(no_such_service(&service)),
-                };
-                let _ = reply.send(
-                    done.map(|()| Box::new(views::of(&self.services[&service], &self.publisher))),
-                );
+                self.asked(service, action, asker, reply);
             }
             Command::History { service, reply } => self.history(service.as_deref(), reply),
             Command::Rollout { id, reply } => self.rollout(id, reply),
@@ -253,3 +251,6 @@ impl Control {
         events
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,7 @@ pub(super) struct Found {
     /// Whether the state says something else now than in the store.
     pub(super) changed: bool,
     /// The revision that it was read from.
-    pub(super) base: Revision,
+    pub(super) revision: Revision,
 }
 
 /// Reads `entry`, and completes what was going back.
@@ -80,7 +80,7 @@ pub(super) fn read(entry: &Entry) -> Result<Found, Unusable> {
             None => orphans.push(intent),
         }
     }
-    Ok(Found { live, orphans, last_intent, changed, base: entry.revision })
+    Ok(Found { live, orphans, last_intent, changed, revision: entry.revision })
 }
 
 fn read_state(state: &[u8], place: &str) -> Result<Live, Unusable> {

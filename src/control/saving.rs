@@ -29,6 +29,11 @@ const COUNTS_AT_ONCE: usize = 2;
 impl Control {
     /// A state is on disk, or is not.
     pub(super) fn stored(&mut self, stored: Stored) {
+        self.take_in(stored);
+        self.acknowledge(Duration::ZERO);
+    }
+
+    fn take_in(&mut self, stored: Stored) {
         let Some(service) = self.services.get_mut(&stored.service) else { return };
         service.live.ended.retain(|rollout| !stored.archived.contains(&rollout.key()));
         if stored.base != service.base {
@@ -72,7 +77,7 @@ impl Control {
                 place = entry.place,
                 "the state was removed while serin runs; it is written anew"
             );
-            service.base = Revision::NONE;
+            service.base = service.base.again(Revision::NONE);
             service.token = persist(&self.jobs, &mut self.tokens, service);
             return;
         }
@@ -132,6 +137,7 @@ impl Control {
                 save(&self.jobs, service, Durability::Process, 0);
             }
         }
+        self.acknowledge(dt);
     }
 
     /// Writes every judge's state before the process ends, behind what is still being written.
@@ -156,6 +162,7 @@ impl Control {
         if tokio::time::timeout(LAST_WRITES, written).await.is_err() {
             tracing::warn!("the disk is slow: the last seconds of evidence may be lost");
         }
+        self.acknowledge_all();
         let mut telling = tokio::task::JoinSet::new();
         for service in std::mem::take(&mut self.services).into_values() {
             telling.spawn(service.notices.flush(LAST_WORDS));
@@ -201,7 +208,7 @@ fn take_over(service: &mut Service, entry: &Entry) -> Result<(), String> {
         live.ended.push(Rollout { judge: None, ..rollout });
     }
     service.last_intent = service.last_intent.max(found.last_intent);
-    service.base = entry.revision;
+    service.base = service.base.again(entry.revision);
     service.verdict = None;
     service.moving_for = Cause::default();
     service.live = live;
@@ -213,8 +220,10 @@ pub(super) fn persist(jobs: &mpsc::Sender<Job>, tokens: &mut u64, service: &mut 
     *tokens += 1;
     if !save(jobs, service, Durability::Disk, *tokens) {
         service.unsaved = true;
-        // The queue is full now, which will not take long.
-        service.unsaved_for = SAVE_EVERY;
+        if !jobs.is_closed() {
+            // The queue is full now, which will not take long.
+            service.unsaved_for = SAVE_EVERY;
+        }
     }
     *tokens
 }

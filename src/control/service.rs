@@ -13,8 +13,8 @@ use super::live::{Live, millis};
 use super::notify::send::Sender;
 use super::queries::Queries;
 use super::rehearsal::Rehearsing;
-use super::store::Revision;
 use super::view::time;
+use super::writer::Base;
 use crate::clock;
 use crate::config;
 use crate::judge::{self, Interval, Ruling, Verdict};
@@ -99,8 +99,8 @@ pub(super) struct Service {
     pub(super) stored: u64,
     /// The number of the last rollback that was decided; later ones have higher numbers.
     pub(super) last_intent: u64,
-    /// The revision that the state came from when it was last read.
-    pub(super) base: Revision,
+    /// What the state was last read from.
+    pub(super) base: Base,
     /// Why the state could not be written when it was last tried.
     pub(super) write_error: Option<String>,
     /// The state still has to be written.
@@ -152,7 +152,7 @@ impl Service {
             stored: 0,
             // Whatever an earlier process intended was honoured when the state was read.
             last_intent: millis(clock::unix()),
-            base: Revision::NONE,
+            base: Base::default(),
             write_error: None,
             unsaved: false,
             unsaved_for: Duration::ZERO,

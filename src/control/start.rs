@@ -18,7 +18,7 @@ use super::saved::{self, Found};
 use super::saving::{differs, persist};
 use super::service::{Cause, Service};
 use super::store::{Entry, Store, Unusable};
-use super::writer::{self, Job, Stored, Writer};
+use super::writer::{self, Base, Job, Stored, Writer};
 use super::{Control, Inbox, recording, reload, resources, views};
 use crate::clock;
 use crate::config::{self, Config};
@@ -122,6 +122,7 @@ pub(super) fn prepare(setup: Setup, boot: String) -> Result<Prepared, Unusable> 
         boot,
         last_tick: clock::now(),
         tokens: 0,
+        waiting: Vec::new(),
     };
     control.resume();
     for (name, service) in &control.services {
@@ -183,7 +184,7 @@ fn restore(mut service: Service, found: Option<Found>) -> Service {
     for intent in found.orphans {
         saved::honour(&mut service.live, intent);
     }
-    service.base = found.base;
+    service.base = Base::first(found.revision);
     // A clock that was set back must not make new intents look older than the old ones.
     service.last_intent = service.last_intent.max(found.last_intent);
     service.unsaved =

@@ -11,6 +11,26 @@ use super::store::{Durability, Key, PutError, Revision, Store};
 /// How many states may wait for the disk.
 const QUEUE: usize = 256;
 
+/// What a state was read from: another one each time that it is read.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Base {
+    revision: Revision,
+    /// How often the process has read it again.
+    readings: u64,
+}
+
+impl Base {
+    /// Read as the process came to know the service.
+    pub(super) const fn first(revision: Revision) -> Self {
+        Self { revision, readings: 0 }
+    }
+
+    /// Read again, for somebody else had changed it.
+    pub(super) const fn again(self, revision: Revision) -> Self {
+        Self { revision, readings: self.readings + 1 }
+    }
+}
+
 /// A state to write.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -21,8 +41,7 @@ pub(super) struct Job {
     pub(super) knows_intent: u64,
     /// Ended rollouts that the state no longer holds: they are kept before it is.
     pub(super) archive: Vec<(Key, Vec<u8>)>,
-    /// The revision that the state came from when it was last read.
-    pub(super) base: Revision,
+    pub(super) base: Base,
     /// Comes back with the answer.
     pub(super) token: u64,
 }
@@ -32,7 +51,7 @@ pub(super) struct Job {
 pub(super) struct Stored {
     pub(super) service: String,
     pub(super) token: u64,
-    pub(super) base: Revision,
+    pub(super) base: Base,
     /// These ended rollouts are kept, whatever became of the state.
     pub(super) archived: Vec<Key>,
     pub(super) result: Result<(), PutError>,
@@ -43,7 +62,7 @@ pub(super) struct Stored {
 pub(super) struct Writer {
     store: Arc<dyn Store>,
     /// By service: what its state was last read from, and the last that was written since.
-    revisions: HashMap<String, (Revision, Revision)>,
+    revisions: HashMap<String, (Base, Revision)>,
 }
 
 impl Writer {
@@ -79,7 +98,7 @@ impl Writer {
     fn put(&mut self, job: &Job) -> Result<(), PutError> {
         let expected = match self.revisions.get(&job.service) {
             Some((base, last)) if *base == job.base => *last,
-            _ => job.base,
+            _ => job.base.revision,
         };
         let next = self.store.put(&job.service, expected, &job.state, job.durability)?;
         self.revisions.insert(job.service.clone(), (job.base, next));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exact;
 use super::settings::Settings;
-use super::slice::Pair;
+use super::slice::{Counts, Pair};
 use super::wealth::log_mean_exp;
 
 /// The evidence that a step may end.
@@ -34,7 +34,7 @@ impl Advance {
         next_weight: f64,
         settings: &Settings,
     ) {
-        let margin = settings.advance_floor.max(settings.harm / next_weight);
+        let margin = margin(next_weight, settings);
         let Settings { advance_ratio, advance_latency_factor, advance_grid, .. } = settings;
         add(&mut self.errors, &log_evidence(errors, *advance_ratio, margin, advance_grid));
         if let Some(slow) = slow {
@@ -54,16 +54,27 @@ impl Advance {
     }
 }
 
+/// By how much a canary may be worse when its next share is `next_weight`.
+pub(super) fn margin(next_weight: f64, settings: &Settings) -> f64 {
+    settings.advance_floor.max(settings.harm / next_weight)
+}
+
 /// The log e-value of one slice against "worse by at least the margin", for each bet `z`: the
 /// canary's events thin by the factor `z`. Without stable requests there is nothing to compare.
-pub(super) fn log_evidence(slice: Pair, ratio: f64, margin: f64, grid: &[f64]) -> Vec<f64> {
+pub(super) fn log_evidence(
+    slice: impl Into<Counts>,
+    ratio: f64,
+    margin: f64,
+    grid: &[f64],
+) -> Vec<f64> {
+    let slice = slice.into();
     if !slice.both() {
         return vec![0.0; grid.len()];
     }
-    let ((n_s, e_s), (n_c, e_c)) = (slice.stable.counts(), slice.canary.counts());
+    let Counts { n_s, e_s, n_c, e_c } = slice;
     let a = ratio * n_c / n_s;
     let bet = |z: &f64| {
-        let events = if slice.canary.events == 0 { 0.0 } else { e_c * z.ln() };
+        let events = if e_c > 0.0 { e_c * z.ln() } else { 0.0 };
         events + e_s * (a * (1.0 - z)).ln_1p() + margin * n_c * (1.0 - z)
     };
     grid.iter().map(bet).collect()

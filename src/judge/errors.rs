@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exact;
 use super::settings::Settings;
-use super::slice::Pair;
+use super::slice::{Counts, Pair};
 use super::wealth::Process;
 
 /// The evidence of the error rate.
@@ -37,11 +37,17 @@ impl Errors {
 /// stable's. With `margin = 0` it is the likelihood ratio of "this error belongs to the canary"
 /// given the errors (Turner, Ly & Grünwald), so that a stable rate which bursts or drifts cancels.
 /// The margin's term pays for errors at a rate that does not depend on stable's.
-pub(super) fn log_evidence(slice: Pair, ratio: f64, margin: f64, grid: &[f64]) -> Vec<f64> {
+pub(super) fn log_evidence(
+    slice: impl Into<Counts>,
+    ratio: f64,
+    margin: f64,
+    grid: &[f64],
+) -> Vec<f64> {
+    let slice = slice.into();
     if !slice.both() {
         return vec![0.0; grid.len()];
     }
-    let ((n_s, e_s), (n_c, e_c)) = (slice.stable.counts(), slice.canary.counts());
+    let Counts { n_s, e_s, n_c, e_c } = slice;
     let against = |g: &f64| {
         let r = ratio * g;
         let share = (r * n_c + n_s) / (ratio * n_c + n_s);

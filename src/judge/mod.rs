@@ -20,6 +20,7 @@ mod edges;
 mod errors;
 mod estimate;
 mod exact;
+pub mod foresight;
 mod guard;
 mod histogram;
 mod history;

@@ -55,6 +55,29 @@ impl Pair {
     }
 }
 
+/// The counts of both pools as numbers, for formulas. Expected counts need not be whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) n_s: f64,
+    pub(super) e_s: f64,
+    pub(super) n_c: f64,
+    pub(super) e_c: f64,
+}
+
+impl Counts {
+    /// True when there is something to compare.
+    pub(super) fn both(&self) -> bool {
+        self.n_s > 0.0 && self.n_c > 0.0
+    }
+}
+
+impl From<Pair> for Counts {
+    fn from(pair: Pair) -> Self {
+        let ((n_s, e_s), (n_c, e_c)) = (pair.stable.counts(), pair.canary.counts());
+        Self { n_s, e_s, n_c, e_c }
+    }
+}
+
 /// One pool's part of a slice.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct PoolSlice {

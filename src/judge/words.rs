@@ -75,3 +75,13 @@ pub(super) fn ms(ms: f64) -> String {
     }
     if ms < 10.0 { format!("{ms:.2} ms") } else { format!("{ms:.0} ms") }
 }
+
+/// "40 s", "12 min", "4.2 h".
+pub(super) fn duration(s: f64) -> String {
+    match s {
+        _ if s < 120.0 => format!("{s:.0} s"),
+        _ if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        _ if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
+        _ => format!("{:.0} days", s / 86_400.0),
+    }
+}

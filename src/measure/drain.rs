@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::histogram::BUCKETS;
-use super::recorder::{CHUNK, OUTCOMES, Recorder, Slot, SlotId};
+use super::recorder::{CHUNK, OUTCOMES, Recorder, Slot, SlotId, WORDS};
 use super::{ROUTES_MAX, keys};
 use crate::judge::Interval;
 
@@ -54,6 +54,8 @@ struct Seen {
     errors: u64,
     outcomes: [u64; OUTCOMES],
     successes: Box<[u64]>,
+    /// The buckets that the last look took. They are looked at once more, as the slot is.
+    written: [u64; WORDS],
     aborts: Box<[u64]>,
     routes: [[u64; 2]; ROUTES_MAX],
     inflight_slow: u64,
@@ -67,6 +69,7 @@ impl Seen {
             errors: 0,
             outcomes: [0; OUTCOMES],
             successes: zeros(),
+            written: [0; WORDS],
             aborts: Box::default(),
             routes: [[0; 2]; ROUTES_MAX],
             inflight_slow: 0,
@@ -184,21 +187,33 @@ impl Drain {
         let seen = &mut self.seen[index];
         seen.resize_with(shards, || None);
         let mut delta = Delta::default();
+        let (mut written, mut aborted) = ([0; WORDS], false);
         DENSE.with_borrow_mut(|(successes, aborts)| {
             for (shard, seen) in self.recorder.shards.iter().zip(seen) {
                 let Some(slot) = shard.existing(index) else { continue };
                 let seen = seen.get_or_insert_with(|| Box::new(Seen::new()));
                 seen.read(slot, &mut delta);
-                add_dense(&slot.successes, &mut seen.successes, successes);
+                for (word, all) in written.iter_mut().enumerate() {
+                    let look = seen.take_written(slot, word);
+                    *all |= look;
+                    for bucket in bits(word, look) {
+                        successes[bucket] +=
+                            advance(&slot.successes[bucket], &mut seen.successes[bucket]);
+                    }
+                }
                 if let Some(counters) = slot.aborts.get() {
+                    aborted = true;
                     if seen.aborts.is_empty() {
                         seen.aborts = vec![0; BUCKETS].into_boxed_slice();
                     }
                     add_dense(counters, &mut seen.aborts, aborts);
                 }
             }
-            delta.interval.successes = take_sparse(successes);
-            delta.interval.aborts = take_sparse(aborts);
+            let buckets = written.into_iter().enumerate().flat_map(|(word, all)| bits(word, all));
+            delta.interval.successes = take_sparse(successes, buckets);
+            if aborted {
+                delta.interval.aborts = take_sparse(aborts, 0..BUCKETS);
+            }
         });
         sum_up(&mut delta.interval.error_keys);
         let successes: u64 = delta.interval.successes.iter().map(|bucket| bucket.1).sum();
@@ -208,6 +223,15 @@ impl Drain {
 }
 
 impl Seen {
+    /// The buckets of a word that may have changed.
+    fn take_written(&mut self, slot: &Slot, word: usize) -> u64 {
+        let fresh = match slot.written[word].load(Ordering::Relaxed) {
+            0 => 0,
+            _ => slot.written[word].swap(0, Ordering::Relaxed),
+        };
+        fresh | std::mem::replace(&mut self.written[word], fresh)
+    }
+
     /// Adds what is new in `slot` to `delta`, but for the histograms.
     fn read(&mut self, slot: &Slot, delta: &mut Delta) {
         let interval = &mut delta.interval;
@@ -262,11 +286,21 @@ fn add_dense(counters: &[AtomicU64], seen: &mut [u64], into: &mut [u64]) {
     }
 }
 
-fn take_sparse(dense: &mut [u64]) -> Vec<(u32, u64)> {
+/// The buckets whose bits are set in word number `word`, ascending.
+fn bits(word: usize, mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+        Some(word * u64::BITS as usize + bit)
+    })
+}
+
+fn take_sparse(dense: &mut [u64], buckets: impl Iterator<Item = usize>) -> Vec<(u32, u64)> {
     let mut sparse = Vec::new();
-    for (bucket, count) in (0..).zip(dense) {
-        if *count > 0 {
-            sparse.push((bucket, std::mem::take(count)));
+    for bucket in buckets {
+        let count = std::mem::take(&mut dense[bucket]);
+        if let (1.., Ok(bucket)) = (count, u32::try_from(bucket)) {
+            sparse.push((bucket, count));
         }
     }
     sparse

@@ -110,3 +110,35 @@ impl Entry {
         whole.then_some((version, key, route, count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_that_changes_hands_while_it_is_read_is_of_one_key_or_of_none() {
+        const READ: usize = 2_000_000;
+        let (entry, done) = (Entry::default(), AtomicBool::new(false));
+        let mut whole = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for route in (0..u32::MAX).take_while(|_| !done.load(Ordering::Relaxed)) {
+                    entry.give(u64::from(route) << 8, route);
+                }
+            });
+            let mut torn = None;
+            for _ in 0..READ {
+                if let Some((_, key, route, count)) = entry.read() {
+                    whole += 1;
+                    let whose = u64::from(route) << 8;
+                    torn = torn.or_else(|| (key != whose).then_some((key, route, count)));
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(torn, None, "key, route and count of two keys");
+        });
+        assert!(whole > 0, "nothing was read");
+    }
+}

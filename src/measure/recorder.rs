@@ -18,6 +18,11 @@ pub(super) const OUTCOMES: usize = Outcome::ALL.len();
 pub(super) const CHUNK: usize = 64;
 const CHUNKS: usize = 1024;
 
+/// How many bits a word has.
+const WORD: usize = u64::BITS as usize;
+/// How many words have a bit for each bucket.
+pub(super) const WORDS: usize = BUCKETS.div_ceil(WORD);
+
 /// How many pools of how many services one recorder can hold.
 pub const SLOTS_MAX: usize = CHUNK * CHUNKS;
 
@@ -47,6 +52,9 @@ pub(super) struct Slot {
     pub(super) outcomes: [AtomicU64; OUTCOMES],
     /// First attempts that did not fail, by latency.
     pub(super) successes: Buckets,
+    /// A bit for each of them that was written since the last drain. The reader takes them: most
+    /// pools answer within a few buckets, and the others need not be looked through.
+    pub(super) written: [AtomicU64; WORDS],
     /// Ages of the judged requests that clients gave up; most pools never see one.
     pub(super) aborts: OnceLock<Buckets>,
     /// First attempts by route: how many did not fail, and how many did.
@@ -70,6 +78,7 @@ impl Slot {
             errors: AtomicU64::new(0),
             outcomes: [const { AtomicU64::new(0) }; OUTCOMES],
             successes: buckets(),
+            written: [const { AtomicU64::new(0) }; WORDS],
             aborts: OnceLock::new(),
             routes: [const { [const { AtomicU64::new(0) }; 2] }; ROUTES_MAX],
             keys_seen: [const { AtomicU64::new(0) }; 4],
@@ -78,6 +87,15 @@ impl Slot {
             limit_us: AtomicU64::new(0),
             samples: OnceLock::new(),
         })
+    }
+
+    fn succeeded(&self, latency: Duration) {
+        let bucket = bucket(latency);
+        add_one(&self.successes[bucket]);
+        let (word, bit) = (&self.written[bucket / WORD], 1 << (bucket % WORD));
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
     }
 
     fn see_key(&self, key: u64) {
@@ -251,7 +269,7 @@ impl Writer {
                     counters.error_keys.get_or_init(ErrorKeys::new).count(key, route, drain);
                 }
             } else {
-                add_one(&counters.successes[bucket(latency)]);
+                counters.succeeded(latency);
             }
             if let Some(route) = route.and_then(|at| counters.routes.get(usize::from(at))) {
                 add_one(&route[usize::from(failed)]);

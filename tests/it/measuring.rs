@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use serin::measure::routes::Routes;
 use serin::split::{Bucket, Role, Salt, Split, Weight};
-use serin::table::Placebo;
+use serin::table::{Placebo, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 
 use crate::support::{Behaviour, Client, Measured, Stack, Upstream, eventually, slot};
 
 const STICKY: &str = "sticky = [\"header:x-user-id\"]";
+const TESTER: &str = "force = [{ header = \"x-tester\", value = \"let-me-in\", to = \"stable\" }]";
 const LIMIT: Duration = Duration::from_millis(50);
 
 /// Waits until `is` holds for what the slots have measured.
@@ -26,13 +27,34 @@ async fn measures(
     stack.into_inner().measured().clone()
 }
 
+const SPLIT: Salt = Salt(7);
+
+fn placebo() -> Placebo {
+    Placebo { salt: Salt(99), slot: slot(2) }
+}
+
 fn half() -> Weight {
     "50%".parse().unwrap()
 }
 
-/// The split of a stack whose weight is half.
-fn split() -> Split {
-    Split { weight: half(), salt: Salt(7) }
+/// Whether `user` is on that side while the weight is half.
+fn on(role: Role, user: &str) -> bool {
+    Split { weight: half(), salt: SPLIT }.side_of(user.as_bytes()) == role
+}
+
+fn in_placebo(user: &str) -> bool {
+    Placebo::holds(placebo().bucket(user.as_bytes()))
+}
+
+/// The first user who is so.
+fn user(is: impl Fn(&str) -> bool) -> String {
+    (0..).map(|n| format!("user-{n}")).find(|user| is(user)).unwrap()
+}
+
+/// Asks as the first user who is so, and waits for no answer.
+async fn ask(stack: &Stack, is: impl Fn(&str) -> bool) -> JoinHandle<()> {
+    let (user, mut client) = (user(is), Client::connect(stack.address).await);
+    tokio::spawn(async move { drop(client.get_as(&user).await) })
 }
 
 #[tokio::test]
@@ -62,20 +84,23 @@ async fn a_canary_that_hangs_is_seen_long_before_its_time_out() {
 async fn an_answer_that_has_begun_is_not_late_however_long_its_body_takes() {
     let test = async {
         let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-        let mut stack = Stack::start(&[&blue], &[&green], "", |_| {}).await;
-        stack.drain.limit(slot(0), Some(LIMIT));
+        let weight = |shop: &mut Service| shop.split.weight = half();
+        let mut stack = Stack::start(&[&blue], &[&green], STICKY, weight).await;
         blue.does(Behaviour::Big);
+        green.does(Behaviour::Hang);
         let mut download = TcpStream::connect(stack.address).await.unwrap();
-        download.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let user = user(|user| on(Role::Stable, user));
+        let request = format!("GET / HTTP/1.1\r\nhost: a\r\nx-user-id: {user}\r\n\r\n");
+        download.write_all(request.as_bytes()).await.unwrap();
         assert_eq!(download.read_u8().await.unwrap(), b'H');
+        stack.drain.limit(slot(0), Some(LIMIT));
+        stack.drain.limit(slot(1), Some(LIMIT));
 
-        // Whatever began before one that hangs would be counted when that one is.
-        blue.does(Behaviour::Hang);
-        let mut client = Client::connect(stack.address).await;
-        let asking = tokio::spawn(async move { client.send("GET /", &[], "").await });
-        let all = measures(&mut stack, "one hangs", |all| all[0].inflight_slow > 0).await;
-        assert_eq!((all[0].inflight_slow, all[0].n), (1, 0));
-        asking.abort();
+        // When one that began later is counted, the one before would have been.
+        let clock = ask(&stack, |user| on(Role::Canary, user)).await;
+        let all = measures(&mut stack, "one hangs", |all| all[1].inflight_slow > 0).await;
+        assert_eq!((all[0].inflight_slow, all[0].n), (0, 0));
+        clock.abort();
         drop(download);
     };
     LocalSet::new().run_until(test).await;
@@ -84,37 +109,38 @@ async fn an_answer_that_has_begun_is_not_late_however_long_its_body_takes() {
 #[tokio::test]
 async fn who_serves_after_the_canary_could_not_is_charged_for_nothing() {
     let test = async {
-        let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-        let names = Routes::new(["/".to_owned()]);
-        let mut stack = Stack::start(&[&blue], &[&green], STICKY, |shop| {
+        let blue = Upstream::start("blue").await;
+        let gone = Upstream::start("green").await;
+        let edit = |shop: &mut Service| {
             shop.split.weight = half();
-            shop.routes = Arc::new(names);
-        })
-        .await;
-        green.stop().await;
+            shop.routes = Arc::new(Routes::new(["/".to_owned()]));
+            shop.placebo = Some(placebo());
+        };
+        // One canary cannot be reached; of the other one it is not known yet whether it can be.
+        let mut stack = Stack::start(&[&blue], &[&gone], STICKY, edit).await;
+        let mut unknown = Stack::start(&[&blue], &[], STICKY, edit).await;
+        gone.stop().await;
         blue.does(Behaviour::Hang);
-        let user = |wanted: Role| {
-            let is_there = |user: &String| split().side_of(user.as_bytes()) == wanted;
-            (0..).map(|n| format!("user-{n}")).find(is_there).unwrap()
-        };
-        let (on_canary, on_stable) = (user(Role::Canary), user(Role::Stable));
-        let key = Bucket::of(on_canary.as_bytes(), split().salt).position();
-        let ask = |user: String, mut client: Client| {
-            tokio::spawn(async move { client.get_as(&user).await })
-        };
-        let fell_back = ask(on_canary, Client::connect(stack.address).await);
-        eventually("stable has it", || async { blue.hits() == 1 }).await;
-        stack.drain.limit(slot(0), Some(LIMIT));
-        stack.drain.limit(slot(1), Some(LIMIT));
-        // When one that came later is counted, the one before would have been.
-        let clock = ask(on_stable, Client::connect(stack.address).await);
-        let all = measures(&mut stack, "one hangs", |all| all[0].inflight_slow > 0).await;
-        assert_eq!((all[0].inflight_slow, all[0].n), (1, 0));
-        assert_eq!((all[1].inflight_slow, all[1].n, all[1].errors), (0, 1, 1));
-        assert_eq!(all[1].routes[0], (1, 1));
-        assert_eq!(all[1].error_keys, [(key, 1)].into());
-        fell_back.abort();
-        clock.abort();
+        for (stack, charged) in [(&mut stack, 1), (&mut unknown, 0)] {
+            let before = blue.hits();
+            let of_canary = |user: &str| on(Role::Canary, user);
+            let fell_back = ask(stack, of_canary).await;
+            eventually("stable has it", || async { blue.hits() > before }).await;
+            for number in 0..3 {
+                stack.drain.limit(slot(number), Some(LIMIT));
+            }
+            let clock = ask(stack, |user| on(Role::Stable, user) && in_placebo(user)).await;
+            let all = measures(stack, "one hangs", |all| all[2].inflight_slow > 0).await;
+            assert_eq!((all[0].inflight_slow, all[0].n), (0, 0));
+            let canary = &all[1];
+            let errors = (canary.inflight_slow, canary.n, canary.errors, canary.routes[0]);
+            assert_eq!(errors, (0, charged, charged, (charged, charged)));
+            let key = Bucket::of(user(of_canary).as_bytes(), SPLIT).position();
+            let want = if charged > 0 { [(key, 1)].into() } else { Default::default() };
+            assert_eq!(canary.error_keys, want);
+            fell_back.abort();
+            clock.abort();
+        }
     };
     LocalSet::new().run_until(test).await;
 }
@@ -123,9 +149,7 @@ async fn who_serves_after_the_canary_could_not_is_charged_for_nothing() {
 async fn errors_are_counted_by_route_and_by_the_key_that_chose_the_pool() {
     let test = async {
         let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-        let keys = format!(
-            "{STICKY}\nforce = [{{ header = \"x-tester\", value = \"let-me-in\", to = \"stable\" }}]"
-        );
+        let keys = format!("{STICKY}\n{TESTER}");
         let names = ["/shop", "/shop/cart"].map(str::to_owned);
         let mut stack = Stack::start(&[&blue], &[&green], &keys, |shop| {
             shop.routes = Arc::new(Routes::new(names))
@@ -151,7 +175,7 @@ async fn errors_are_counted_by_route_and_by_the_key_that_chose_the_pool() {
         let all = measures(&mut stack, "all is counted", |all| all[0].answers == 110).await;
         assert_eq!((all[0].n, all[0].errors), (109, 9), "the tester was judged");
         assert_eq!(all[0].routes[..3], [(102, 2), (7, 7), (0, 0)]);
-        let of = |user: &str| Bucket::of(user.as_bytes(), Salt(7)).position();
+        let of = |user: &str| Bucket::of(user.as_bytes(), SPLIT).position();
         let mut want = vec![(of("robot"), 7), (of("u1"), 1)];
         want.sort_unstable();
         assert_eq!(all[0].error_keys.iter().map(|(k, n)| (*k, *n)).collect::<Vec<_>>(), want);
@@ -165,12 +189,10 @@ async fn errors_are_counted_by_route_and_by_the_key_that_chose_the_pool() {
 async fn the_two_halves_of_stable_are_stable_and_a_user_stays_in_one() {
     let test = async {
         let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-        let keys = format!(
-            "{STICKY}\nforce = [{{ header = \"x-tester\", value = \"let-me-in\", to = \"stable\" }}]"
-        );
+        let keys = format!("{STICKY}\n{TESTER}");
         let mut stack = Stack::start(&[&blue], &[&green], &keys, |shop| {
             shop.split.weight = half();
-            shop.placebo = Some(Placebo { salt: Salt(99), slot: slot(2) });
+            shop.placebo = Some(placebo());
         })
         .await;
         let mut client = Client::connect(stack.address).await;
@@ -189,12 +211,7 @@ async fn the_two_halves_of_stable_are_stable_and_a_user_stays_in_one() {
         assert!(placebo.keys() > 20, "its keys are not known");
 
         // One user again and again is in one half only.
-        let user = (0..).map(|n| format!("user-{n}"));
-        let on_stable = |user: &String| {
-            Bucket::of(user.as_bytes(), Salt(7)).fraction() >= 0.5
-                && Bucket::of(user.as_bytes(), Salt(99)).fraction() < 0.5
-        };
-        let user = user.into_iter().find(on_stable).unwrap();
+        let user = user(|user| on(Role::Stable, user) && in_placebo(user));
         for _ in 0..20 {
             client.get_as(&user).await;
         }
@@ -214,6 +231,13 @@ async fn the_two_halves_of_stable_are_stable_and_a_user_stays_in_one() {
         assert_eq!(all[0].answers + all[2].answers, blue.hits() as u64);
         let by_chance = all[2].n - users[2].n - 20;
         assert!((25..=75).contains(&by_chance), "{by_chance} of about 50");
+
+        // What stable does for a canary that cannot is of neither half.
+        green.stop().await;
+        client.get_as(&self::user(|user| on(Role::Canary, user) && in_placebo(user))).await;
+        let after = measures(&mut stack, "it is counted", |after| after[1].n > all[1].n).await;
+        assert_eq!(after[0].answers - all[0].answers, 1);
+        assert_eq!((after[0].n, after[2].answers), (all[0].n, all[2].answers));
     };
     LocalSet::new().run_until(test).await;
 }
@@ -222,20 +246,25 @@ async fn the_two_halves_of_stable_are_stable_and_a_user_stays_in_one() {
 async fn some_paths_of_stable_are_remembered() {
     let test = async {
         let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-        let keys = "sticky = []\nforce = [{ header = \"x-tester\", value = \"let-me-in\", to = \"canary\" }]";
-        let stack = Stack::start(&[&blue], &[&green], keys, |_| {}).await;
+        let keys = format!("{STICKY}\n{TESTER}");
+        let weight = |shop: &mut Service| shop.split.weight = half();
+        let stack = Stack::start(&[&blue], &[&green], &keys, weight).await;
+        let (stable, canary) = (user(|user| on(Role::Stable, user)), user(|u| on(Role::Canary, u)));
         let mut client = Client::connect(stack.address).await;
         for n in 0..1_000 {
-            client.send(&format!("GET /users/{n}/cart"), &[], "").await.unwrap();
+            let target = format!("GET /users/{n}/cart");
+            client.send(&target, &[("x-user-id", &stable)], "").await.unwrap();
         }
         let samples = stack.drain.take_samples(slot(0));
         assert_eq!(samples.len(), 1, "{samples:?}");
         assert_eq!(samples[0].0, "/users");
         assert!((6..=30).contains(&samples[0].1), "{} of 1000, not one in 64", samples[0].1);
-        for _ in 0..300 {
+        // At the latest the 127th request would be sampled.
+        for _ in 0..127 {
             client.send("GET /testers", &[("x-tester", "let-me-in")], "").await.unwrap();
+            client.send("GET /canary", &[("x-user-id", &canary)], "").await.unwrap();
         }
-        assert_eq!(stack.drain.take_samples(slot(0)), samples, "a tester's path");
+        assert_eq!(stack.drain.take_samples(slot(0)), samples);
         assert_eq!(stack.drain.take_samples(slot(1)), []);
     };
     LocalSet::new().run_until(test).await;

@@ -131,6 +131,33 @@ async fn a_share_set_by_hand_and_roles_that_moved_survive() {
     assert_eq!(serin.shop()["weight"]["wanted"], "10%", "a lower share was forgotten");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_a_kill_and_so_does_the_history() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let dir = folder(&config(&[&blue], &[&green], STICKY, &slow_steps()));
+    let mut serin = Serin::start(dir.path());
+    for version in ["v2", "v3", "v4"] {
+        for command in [&["deploy", "shop", "--version", version][..], &["pause", "shop"]] {
+            assert!(serin.ask(command).status.success(), "{command:?}");
+            // At once.
+            serin.kill();
+            serin = Serin::start(dir.path());
+        }
+        let shop = serin.shop();
+        assert_eq!((&shop["state"], &shop["rollout"]["id"]), (&"paused".into(), &version.into()));
+        assert!(serin.ask(&["abort", "shop"]).status.success());
+    }
+    let history = serin.ask(&["history", "shop"]);
+    let history = String::from_utf8(history.stdout).unwrap();
+    for version in ["v2", "v3", "v4"] {
+        let told = history.lines().filter(|line| line.contains(version)).count();
+        assert_eq!(told, 1, "{history}");
+        assert!(serin.ask(&["explain", version]).status.success(), "{version}");
+    }
+    let kept = fs::read_dir(dir.path().join("state/history/shop")).unwrap().count();
+    assert_eq!(kept, 2, "the last rollout is in the state");
+}
+
 /// Runs `serin run` on `dir` and returns its exit code and what it said.
 fn refused(dir: &Path) -> (Option<i32>, String) {
     let path = dir.join("proxy.toml");

@@ -125,8 +125,8 @@ fn config(servers: &Servers, args: &DemoArgs, dir: &Path) -> Result<Config, Stri
         _ => "warm_s = 2\nlatency_ratio = 10",
     };
     let timeouts = match args.fault {
-        // Nobody wants to watch for 15 s how nothing happens.
-        Fault::Hang => "timeouts = { first_byte = \"1s\" }",
+        // Nobody wants to wait 15 s for the last answers; it is seen long before.
+        Fault::Hang => "timeouts = { first_byte = \"5s\" }",
         _ => "",
     };
     // Fewer requests prove less in the same time.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
+use crate::config::plan::{HOLD, Plan, REQUESTS, Strategy};
 use crate::config::units;
 
 /// A file without its secrets.
@@ -78,10 +79,69 @@ pub(super) fn duration(value: &Value) -> Option<Known<Duration>> {
 }
 
 /// Reads a share in `0..=1` as it is written.
-pub(super) fn share(value: &Value) -> Option<Known<f64>> {
+fn share(value: &Value) -> Option<Known<f64>> {
     let text = value.as_str()?;
     if text.contains("${") {
         return Some(Known::Variable);
     }
     units::share(text).ok().map(Known::Is)
+}
+
+/// One step of a plan, as far as the checklist asks about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// The canary's, `0..=1`.
+    pub(super) share: f64,
+    /// The least number of canary requests.
+    pub(super) requests: u64,
+    /// The least time.
+    pub(super) hold: Duration,
+}
+
+/// The steps of service `name` and their deadline, with the defaults for what is not written.
+/// Nothing where a variable stands, or what is no plan.
+pub(super) fn plan(file: &File, name: &str) -> Option<(Vec<Step>, Duration)> {
+    let strategy = match file.of_service(name, &["rollout", "strategy"]) {
+        None => Strategy::Canary,
+        Some(written) => match written.as_str()? {
+            "canary" => Strategy::Canary,
+            "blue-green" => Strategy::BlueGreen,
+            "ab" => Strategy::Ab,
+            _ => return None,
+        },
+    };
+    let default = Plan::default_of(strategy);
+    let deadline = file.of_service(name, &["rollout", "deadline"]);
+    let deadline = deadline.map_or(Some(default.deadline), |value| known(duration(value)))?;
+    let steps = match file.of_service(name, &["rollout", "steps"]) {
+        None => {
+            let steps = default.steps.iter().map(|step| Step {
+                share: step.weight.fraction(),
+                requests: step.requests,
+                hold: step.hold,
+            });
+            steps.collect()
+        }
+        Some(written) => written.as_array()?.iter().map(step).collect::<Option<Vec<_>>>()?,
+    };
+    Some((steps, deadline))
+}
+
+fn step(written: &Value) -> Option<Step> {
+    let requests = match written.get("requests") {
+        None => REQUESTS,
+        Some(requests) => u64::try_from(requests.as_integer()?).ok()?,
+    };
+    Some(Step {
+        share: known(share(written.get("weight")?))?,
+        requests,
+        hold: written.get("hold").map_or(Some(HOLD), |hold| known(duration(hold)))?,
+    })
+}
+
+fn known<T>(read: Option<Known<T>>) -> Option<T> {
+    match read? {
+        Known::Is(value) => Some(value),
+        Known::Variable => None,
+    }
 }

@@ -13,33 +13,34 @@ pub(super) type OfService = fn(&Seen<'_>) -> Finding;
 pub(super) type OfSerin = fn(Result<&File, &str>) -> Finding;
 
 /// What every service is asked, in the order of the page.
-pub(super) const ABOUT_SERVICES: [(&str, OfService); 14] = [
+pub(super) const ABOUT_SERVICES: [(&str, OfService); 12] = [
     ("health-checks", health_checks),
-    ("stable-up", stable_up),
-    ("stable-endpoints", |seen| two(&seen.view.stable)),
+    ("timeouts", timeouts),
+    ("sticky", sticky),
+    ("resources", resources),
     ("canary-endpoints", canary_endpoints),
     ("gates", gates),
-    ("gates-stable", gates_stable),
-    ("sticky", sticky),
-    ("first-step", first_step),
+    ("plan-fits-traffic", plan_fits_traffic),
+    ("judge-watches", judge_watches),
     ("guard", guard),
-    ("judge", judge),
+    ("previous-kept", previous_kept),
+    ("rollback-rehearsed", rollback_rehearsed),
     ("notify", notify),
-    ("traffic", traffic),
-    ("rehearsal", rehearsal),
-    ("frozen", frozen),
 ];
 
 /// What serin itself is asked.
-pub(super) const ABOUT_SERIN: [(&str, OfSerin); 3] =
-    [("file", readable), ("admin", admin), ("state", state)];
+pub(super) const ABOUT_SERIN: [(&str, OfSerin); 5] = [
+    ("file-valid", file_valid),
+    ("metrics-scraped", metrics_scraped),
+    ("admin-token", admin_token),
+    ("state-durable", state_durable),
+    ("restarts", restarts),
+];
 
 /// The shortest guard that sees more than a moment.
-const GUARD_MIN: Duration = Duration::from_secs(60);
-/// The largest share that a version may get that nobody has seen at work.
-const FIRST_STEP_MAX: f64 = 0.05;
-/// Requests of a minute below which 1 % is nobody.
-const REQUESTS_MIN: u64 = 100;
+const GUARD_MIN: Duration = Duration::from_secs(5 * 60);
+/// The shortest time in which people notice what no number shows.
+const KEPT_MIN: Duration = Duration::from_secs(15 * 60);
 /// Folders that are empty after a reboot.
 const LOST_AT_REBOOT: [&str; 4] = ["/tmp/", "/run/", "/var/run/", "/dev/shm/"];
 
@@ -64,10 +65,9 @@ fn health_checks(seen: &Seen<'_>) -> Finding {
             let health = file.of_pool(name, pool, "health");
             health.and_then(|health| health.get("off")).and_then(Value::as_bool) == Some(true)
         };
-        let pools = file.pools(name);
-        let unchecked: Vec<&str> = pools.iter().copied().filter(|pool| off(pool)).collect();
+        let unchecked: Vec<&str> = file.pools(name).into_iter().filter(off).collect();
         if unchecked.is_empty() {
-            return Finding::holds("the servers of every pool are checked");
+            return all_up(seen);
         }
         Finding::fails(
             format!("nobody checks pool {}: a dead server gets requests", unchecked.join(", ")),
@@ -76,13 +76,11 @@ fn health_checks(seen: &Seen<'_>) -> Finding {
     })
 }
 
-fn is_up(endpoint: &EndpointView) -> bool {
-    endpoint.health == "up" && !endpoint.drained
-}
-
-fn stable_up(seen: &Seen<'_>) -> Finding {
+/// What the checks say of the pool that users rely on.
+fn all_up(seen: &Seen<'_>) -> Finding {
     let pool = &seen.view.stable;
-    let (up, all) = (pool.endpoints.iter().filter(|e| is_up(e)).count(), pool.endpoints.len());
+    let is_up = |endpoint: &&EndpointView| endpoint.health == "up" && !endpoint.drained;
+    let (up, all) = (pool.endpoints.iter().filter(is_up).count(), pool.endpoints.len());
     let counted = format!("{up} of {all} endpoints of pool {} are up", pool.name);
     if up == all && all > 0 {
         return Finding::holds(counted);
@@ -92,6 +90,38 @@ fn stable_up(seen: &Seen<'_>) -> Finding {
     }
     let todo = format!("see `serin status {}`; start what is down", seen.view.name);
     Finding::fails(counted, todo)
+}
+
+/// The defaults suit few services, and a canary that hangs is as bad as one that fails.
+fn timeouts(seen: &Seen<'_>) -> Finding {
+    in_file(seen, |file, name| {
+        let by_default = |pool: &&str| {
+            let timeouts = file.of_pool(name, pool, "timeouts");
+            timeouts.and_then(|timeouts| timeouts.get("first_byte")).is_none()
+        };
+        let pools: Vec<&str> = file.pools(name).into_iter().filter(by_default).collect();
+        if pools.is_empty() {
+            return Finding::holds("every pool has a time limit of its own");
+        }
+        Finding::fails(
+            format!("pool {} may take 15 s until the first byte", pools.join(", ")),
+            "write timeouts = { first_byte = \"...\" }: two to three times the slowest good answer",
+        )
+    })
+}
+
+fn resources(seen: &Seen<'_>) -> Finding {
+    in_file(seen, |file, name| {
+        let unread = |pool: &&str| file.of_pool(name, pool, "resources").is_none();
+        let pools: Vec<&str> = file.pools(name).into_iter().filter(unread).collect();
+        if pools.is_empty() {
+            return Finding::holds("the CPU and memory of every pool are watched");
+        }
+        Finding::fails(
+            format!("nobody watches the CPU and memory of pool {}", pools.join(", ")),
+            "add `resources` with `metrics`, `cgroup` or `pid`",
+        )
+    })
 }
 
 /// One server is no pool: its restart takes the whole pool away.
@@ -107,47 +137,45 @@ fn two(pool: &PoolView) -> Finding {
     )
 }
 
+/// Either pool has to carry everything: stable after a rollback, the canary at 100 %.
 fn canary_endpoints(seen: &Seen<'_>) -> Finding {
-    seen.view.canary.as_ref().map_or_else(
-        || {
-            Finding::fails(
-                "there is no second pool to release to",
-                "add a pool and name it as `canary`",
-            )
-        },
-        two,
-    )
+    let Some(canary) = &seen.view.canary else {
+        return Finding::fails(
+            "there is no second pool to release to",
+            "add a pool and name it as `canary`",
+        );
+    };
+    match (two(canary), two(&seen.view.stable)) {
+        (Finding::Holds(canary), Finding::Holds(stable)) => {
+            Finding::holds(format!("{canary}, {stable}"))
+        }
+        (Finding::Holds(_), trouble) | (trouble, _) => trouble,
+    }
 }
 
 fn gates(seen: &Seen<'_>) -> Finding {
-    in_file(seen, |file, name| match file.count(name, &["gates"]) {
-        0 => Finding::fails(
-            "no gate: users are the first to ask a new version for anything",
-            format!("add [[services.{name}.gates]] with a request that they make"),
-        ),
-        1 => Finding::holds("1 gate"),
-        gates => Finding::holds(format!("{gates} gates")),
-    })
-}
-
-/// After a migration the old version must still work, or there is no way back.
-fn gates_stable(seen: &Seen<'_>) -> Finding {
     in_file(seen, |file, name| {
-        if !file.is_true(name, &["rollout", "stateful"]) {
-            return Finding::holds("the service is not said to be `stateful`");
+        let count = file.count(name, &["gates"]);
+        if count == 0 {
+            return Finding::fails(
+                "no gate: users are the first to ask a new version for anything",
+                format!("add [[services.{name}.gates]] with a request that they make"),
+            );
         }
         let gates = file.of_service(name, &["gates"]).and_then(Value::as_array);
         let asks_stable = |gate: &Value| {
             let against = gate.get("against").and_then(Value::as_array);
             against.is_some_and(|sides| sides.iter().any(|side| side.as_str() == Some("stable")))
         };
-        if gates.is_some_and(|gates| gates.iter().any(asks_stable)) {
-            return Finding::holds("a gate asks the version before, too");
+        let asks_stable = gates.is_some_and(|gates| gates.iter().any(asks_stable));
+        // After a migration the old version must still work, or there is no way back.
+        if file.is_true(name, &["rollout", "stateful"]) && !asks_stable {
+            return Finding::fails(
+                "no gate asks the version before: a migration that breaks it is found by the rollback",
+                "write against = [\"canary\", \"stable\"] on a gate that reads and writes data",
+            );
         }
-        Finding::fails(
-            "no gate asks the version before: a migration that breaks it is found by the rollback",
-            "write against = [\"canary\", \"stable\"] on a gate that reads and writes data",
-        )
+        Finding::holds(if count == 1 { "1 gate".into() } else { format!("{count} gates") })
     })
 }
 
@@ -161,25 +189,39 @@ fn sticky(seen: &Seen<'_>) -> Finding {
     })
 }
 
-fn first_step(seen: &Seen<'_>) -> Finding {
+/// Without requests nothing is known, and nothing advances.
+fn plan_fits_traffic(seen: &Seen<'_>) -> Finding {
+    let name = &seen.view.name;
+    let foresee = format!("`serin plan {name} --rps N` shows what its steps can see");
     in_file(seen, |file, name| {
-        let steps = file.of_service(name, &["rollout", "steps"]).and_then(Value::as_array);
-        let Some(weight) = steps.and_then(|steps| steps.first()?.get("weight")) else {
-            return Finding::holds("the plan begins at 1%");
+        let Some((steps, deadline)) = file::plan(file, name) else {
+            return in_variable("something of the plan");
         };
-        let limit = words::percent(FIRST_STEP_MAX);
-        match file::share(weight) {
-            Some(Known::Is(share)) if share <= FIRST_STEP_MAX => {
-                Finding::holds(format!("the plan begins at {}", words::percent(share)))
-            }
-            Some(Known::Is(share)) => Finding::fails(
+        let requests = seen.view.stable.requests;
+        if requests == 0 {
+            let todo = format!("ask again when there is traffic; {foresee}");
+            return Finding::unknown("no request in the last minute", todo);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a count of one minute")]
+        let rps = requests as f64 / 60.0;
+        let late = steps.iter().enumerate().find_map(|(index, step)| {
+            #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+            let takes = Duration::try_from_secs_f64(step.requests as f64 / (rps * step.share));
+            let takes = takes.unwrap_or(Duration::MAX).max(step.hold);
+            (takes > deadline).then_some((index + 1, takes))
+        });
+        match late {
+            None => Finding::holds(format!(
+                "{requests} requests in the last minute are enough for every step"
+            )),
+            Some((step, takes)) => Finding::fails(
                 format!(
-                    "{} of the users meet a version first that nobody has seen",
-                    words::percent(share)
+                    "step {step} takes {} at {requests} requests a minute, longer than its deadline of {}",
+                    words::whole(takes),
+                    words::whole(deadline)
                 ),
-                format!("begin `steps` with at most {limit}"),
+                format!("use larger first steps, or \"blue-green\"; {foresee}"),
             ),
-            _ => in_variable("the share of the first step"),
         }
     })
 }
@@ -189,30 +231,44 @@ fn in_variable(what: &str) -> Finding {
 }
 
 fn guard(seen: &Seen<'_>) -> Finding {
+    at_least(seen, "guard", GUARD_MIN, "a release is watched at 100%")
+}
+
+fn previous_kept(seen: &Seen<'_>) -> Finding {
+    at_least(seen, "retire_after", KEPT_MIN, "the pool before is kept for `undo`")
+}
+
+/// Whether the duration `key` of the rollout, whose default is `least`, is no shorter than that.
+fn at_least(seen: &Seen<'_>, key: &str, least: Duration, what: &str) -> Finding {
     in_file(seen, |file, name| {
-        let Some(guard) = file.of_service(name, &["rollout", "guard"]) else {
-            return Finding::holds("a release is watched for 5m at 100%");
-        };
-        match file::duration(guard) {
-            Some(Known::Is(guard)) if guard >= GUARD_MIN => {
-                Finding::holds(format!("a release is watched for {} at 100%", words::whole(guard)))
+        let written = file.of_service(name, &["rollout", key]);
+        let known = written.map_or(Some(Known::Is(least)), file::duration);
+        match known {
+            Some(Known::Is(time)) if time >= least => {
+                Finding::holds(format!("{what} for {}", words::whole(time)))
             }
-            Some(Known::Is(guard)) => Finding::fails(
-                format!("a release is watched for {} at 100%", words::duration(guard)),
-                "write guard = \"1m\" or more",
+            Some(Known::Is(time)) => Finding::fails(
+                format!("{what} for only {}", words::duration(time)),
+                format!("write {key} = \"{}\" or more", words::whole(least)),
             ),
-            _ => in_variable("`guard`"),
+            _ => in_variable(&format!("`{key}`")),
         }
     })
 }
 
-fn judge(seen: &Seen<'_>) -> Finding {
+fn judge_watches(seen: &Seen<'_>) -> Finding {
     in_file(seen, |file, name| {
-        let mode = file.of_service(name, &["judge", "mode"]).and_then(Value::as_str);
-        if mode == Some("threshold") {
+        let text = |path: &[&str]| file.of_service(name, path).and_then(Value::as_str);
+        if text(&["judge", "mode"]) == Some("threshold") {
             return Finding::fails(
                 "mode = \"threshold\" rolls back a third of good releases, and more",
                 "take `mode` out of the judge",
+            );
+        }
+        if text(&["rollout", "on_inconclusive"]) == Some("advance") {
+            return Finding::fails(
+                "on_inconclusive = \"advance\" calls the unknown good",
+                "take `on_inconclusive` out of the rollout",
             );
         }
         let watch = file.of_service(name, &["judge", "watch"]).and_then(Value::as_bool);
@@ -236,24 +292,7 @@ fn notify(seen: &Seen<'_>) -> Finding {
     })
 }
 
-/// Without requests nothing is known, and nothing advances.
-fn traffic(seen: &Seen<'_>) -> Finding {
-    let (requests, name) = (seen.view.stable.requests, &seen.view.name);
-    let plan = format!("`serin plan {name} --rps N` shows what a step can see");
-    match requests {
-        0 => Finding::unknown(
-            "no request in the last minute",
-            format!("ask when there is traffic; {plan}"),
-        ),
-        1..REQUESTS_MIN => Finding::fails(
-            format!("{requests} requests in the last minute: a share of 1% is nobody"),
-            format!("begin with a larger step, or expect days; {plan}"),
-        ),
-        _ => Finding::holds(format!("{requests} requests in the last minute")),
-    }
-}
-
-fn rehearsal(seen: &Seen<'_>) -> Finding {
+fn rollback_rehearsed(seen: &Seen<'_>) -> Finding {
     let todo = format!("run `serin rehearse {}`", seen.view.name);
     match &seen.view.rehearsal {
         None => Finding::unknown("the way back was never tried", todo),
@@ -264,25 +303,22 @@ fn rehearsal(seen: &Seen<'_>) -> Finding {
     }
 }
 
-fn frozen(seen: &Seen<'_>) -> Finding {
-    match &seen.view.frozen {
-        None => Finding::holds("releases may go forward"),
-        Some(frozen) => Finding::fails(
-            format!("nothing goes forward, {}", words::frozen_by(frozen)),
-            format!("`serin thaw {}` when it is over", seen.view.name),
-        ),
-    }
-}
-
 /// A file that cannot be read now would keep serin from starting again.
-fn readable(file: Result<&File, &str>) -> Finding {
+fn file_valid(file: Result<&File, &str>) -> Finding {
     match file {
         Ok(_) => Finding::holds("it can be read"),
         Err(why) => Finding::fails(words::one_line(why), "run `serin check` where serin runs"),
     }
 }
 
-fn admin(file: Result<&File, &str>) -> Finding {
+fn metrics_scraped(_: Result<&File, &str>) -> Finding {
+    Finding::by_hand(
+        "whether anybody reads /metrics, only they know",
+        "scrape it; alert on serin_endpoint_up being 0, and on serin_rollout_state that stays in paused or approval",
+    )
+}
+
+fn admin_token(file: Result<&File, &str>) -> Finding {
     let file = match file {
         Ok(file) => file,
         Err(why) => return unread(why),
@@ -300,7 +336,7 @@ fn admin(file: Result<&File, &str>) -> Finding {
     }
 }
 
-fn state(file: Result<&File, &str>) -> Finding {
+fn state_durable(file: Result<&File, &str>) -> Finding {
     let file = match file {
         Ok(file) => file,
         Err(why) => return unread(why),
@@ -316,4 +352,11 @@ fn state(file: Result<&File, &str>) -> Finding {
         );
     }
     Finding::holds(format!("the state is in {path}"))
+}
+
+fn restarts(_: Result<&File, &str>) -> Finding {
+    Finding::by_hand(
+        "whether somebody starts serin again, serin cannot see",
+        "let systemd or the container's engine restart it, with 30 s to stop and /readyz as its probe",
+    )
 }

@@ -7,6 +7,8 @@
 mod tape;
 
 use std::path::{Path, PathBuf};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -98,7 +100,11 @@ impl Recording {
 pub(super) struct Recorder {
     /// Made when there is a first line: most services record nothing.
     queue: Option<mpsc::Sender<Entry>>,
+    thread: Option<JoinHandle<()>>,
 }
+
+/// How long the end of the process waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 impl Recorder {
     /// Sends what `service` has recorded to the disk, without waiting for it.
@@ -118,14 +124,27 @@ impl Recorder {
         }
     }
 
+    /// Waits for what is still being written, for a moment.
+    pub(super) async fn finish(&mut self) {
+        self.queue = None;
+        let Some(thread) = self.thread.take() else { return };
+        let written = async {
+            while !thread.is_finished() {
+                tokio::time::sleep(LAST_LINES / 100).await;
+            }
+        };
+        if tokio::time::timeout(LAST_LINES, written).await.is_err() {
+            tracing::warn!("the disk is slow: the last recorded ticks may be lost");
+        }
+    }
+
     fn send(&mut self, entry: Entry) -> Result<(), &'static str> {
         if self.queue.is_none() {
             let (queue, entries) = mpsc::channel(QUEUE);
             // It ends when control does, for it then gets no more lines.
-            std::thread::Builder::new()
-                .name("serin-record".into())
-                .spawn(move || tape::write(entries))
-                .map_err(|_| "no thread can be made")?;
+            let thread = Builder::new().name("serin-record".into());
+            let thread = thread.spawn(move || tape::write(entries));
+            self.thread = Some(thread.map_err(|_| "no thread can be made")?);
             self.queue = Some(queue);
         }
         let sent = self.queue.as_ref().map(|queue| queue.try_send(entry));
@@ -181,10 +200,25 @@ mod tests {
         assert_eq!(kinds(&recording), ["init"]);
     }
 
+    #[tokio::test]
+    async fn the_end_of_the_process_waits_for_the_last_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ticks.jsonl");
+        let (mut recorder, mut recording) = (Recorder::default(), Recording::default());
+        recorder.finish().await;
+        recording.begin(&path, INIT.into());
+        for _ in 0..LINES_MAX - 1 {
+            recording.tick(&Tick::default(), 0.1);
+        }
+        recorder.take("shop", &mut recording);
+        recorder.finish().await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), LINES_MAX);
+    }
+
     #[test]
     fn a_full_queue_loses_the_rest_and_not_the_middle() {
         let (queue, mut entries) = mpsc::channel(2);
-        let mut recorder = Recorder { queue: Some(queue) };
+        let mut recorder = Recorder { queue: Some(queue), thread: None };
         let mut recording = Recording::default();
         recording.begin(Path::new("a"), INIT.into());
         recording.tick(&Tick::default(), 0.1);

@@ -67,7 +67,7 @@ impl Limits {
 fn memory_over(found: &Use, rule: &config::Resources) -> Option<String> {
     let share = rule.memory?;
     #[expect(clippy::cast_precision_loss, reason = "bytes, as a share of each other")]
-    let limit = found.memory_limit.or(rule.memory_limit.map(|bytes| bytes as f64))?;
+    let limit = found.memory_limit.or_else(|| rule.memory_limit.map(|bytes| bytes as f64))?;
     let used = found.memory_bytes?;
     (used > share * limit).then(|| {
         let (used, limit) = (mebibytes(used), mebibytes(limit));

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// What is done to a disk.
-pub(super) trait Disk: Debug + Send + Sync {
+pub(in crate::control) trait Disk: Debug + Send + Sync {
     /// All of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// The names in a folder, sorted; those that are not UTF-8 are none of ours.
@@ -29,7 +29,7 @@ pub(super) trait Disk: Debug + Send + Sync {
 
 /// The disk of this machine.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Real;
+pub(in crate::control) struct Real;
 
 impl Disk for Real {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::disk::{Disk, Real};
+use super::name::{Name, SUFFIX};
 use super::{
     Change, Durability, Entry, HISTORY_MAX, Kept, Key, PutError, Revision, Store, Unusable,
 };
@@ -30,11 +31,8 @@ use super::{
 const SERVICES: &str = "services";
 const INTENTS: &str = "intents";
 const HISTORY: &str = "history";
-const SUFFIX: &str = ".json";
 /// What is written aside ends so, and is never read.
 const ASIDE: &str = ".new";
-/// How much of a release's id a file name shows.
-const ID_SHOWN: usize = 48;
 
 /// An open state directory. No other process may have it open.
 #[derive(Clone, Debug)]
@@ -50,18 +48,21 @@ impl FileStore {
     /// # Errors
     /// When it cannot be written, or another process has it.
     pub fn open(dir: &Path) -> Result<Self, Unusable> {
-        Self::open_on(dir, Arc::new(Real))
-    }
-
-    fn open_on(dir: &Path, disk: Arc<dyn Disk>) -> Result<Self, Unusable> {
         let unusable = |what: &str, error: &io::Error| {
             Unusable::new(format!(
                 "state directory {}: {what}: {error}; set `state.path` to a directory that serin may write",
                 dir.display()
             ))
         };
-        for folder in [dir.to_owned(), dir.join(SERVICES), dir.join(INTENTS), dir.join(HISTORY)] {
+        let folders = [dir.to_owned(), dir.join(SERVICES), dir.join(INTENTS), dir.join(HISTORY)];
+        let is_new = !folders.iter().all(|folder| folder.is_dir());
+        for folder in folders {
             Real.make_folder(&folder).map_err(|e| unusable("cannot be made", &e))?;
+        }
+        if is_new {
+            Real.sync_folder(dir).map_err(|e| unusable("cannot be flushed", &e))?;
+            // The folder above may be one that we cannot open: it is there, which is what counts.
+            let _ = Real.sync_folder(&dir.join(".."));
         }
         let lock = OpenOptions::new()
             .create(true)
@@ -83,7 +84,12 @@ impl FileStore {
         let probe = dir.join(SERVICES).join(".probe");
         let probed = Real.write(&probe, b"").and_then(|_| Real.remove(&probe));
         probed.map_err(|e| unusable("cannot be written", &e))?;
-        Ok(Self { dir: dir.to_owned(), disk, _lock: Arc::new(lock) })
+        Ok(Self::on(dir, Arc::new(Real), lock))
+    }
+
+    /// The folders are on `disk`, and `lock` is held.
+    pub(in crate::control) fn on(dir: &Path, disk: Arc<dyn Disk>, lock: File) -> Self {
+        Self { dir: dir.to_owned(), disk, _lock: Arc::new(lock) }
     }
 
     fn state_path(&self, service: &str) -> PathBuf {
@@ -290,7 +296,7 @@ impl Store for FileStore {
         let folder = all.join(service);
         self.disk.make_folder(&folder)?;
         self.disk.sync_folder(&all)?;
-        self.replace(&folder, &file_name(key), rollout, Durability::Disk)?;
+        self.replace(&folder, &Name::file_of(key), rollout, Durability::Disk)?;
         // What is too much is no reason not to keep what is new.
         if let Err(error) = self.prune(service) {
             tracing::warn!(service, %error, "cannot remove old rollouts from the history");
@@ -307,8 +313,7 @@ impl Store for FileStore {
 
     fn find(&self, id: &str) -> io::Result<Vec<Kept>> {
         let mut names = self.kept(None)?;
-        let hash = hash(id);
-        names.retain(|name| name.hash == hash);
+        names.retain(|name| name.may_be_of(id));
         let excess = names.len().saturating_sub(HISTORY_MAX);
         names.drain(..excess);
         Ok(self.read_kept(names))
@@ -330,39 +335,6 @@ impl Store for FileStore {
         // Only this process has the lock, so there is nobody to hear of.
         mpsc::channel(1).1
     }
-}
-
-/// The name of an ended rollout's file, read. By age, the oldest first.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Name {
-    started_ms: u64,
-    service: String,
-    file: String,
-    hash: String,
-}
-
-impl Name {
-    fn of(service: &str, file: String) -> Option<Self> {
-        let stem = file.strip_suffix(SUFFIX)?;
-        let (started, rest) = stem.split_once('-')?;
-        let (_, hash) = rest.rsplit_once('-')?;
-        let (started_ms, hash) = (started.parse().ok()?, hash.to_owned());
-        Some(Self { started_ms, service: service.to_owned(), file, hash })
-    }
-}
-
-/// An id may hold anything that can be printed; the name shows what of it is harmless.
-fn file_name(key: &Key) -> String {
-    let shown = key.id.chars().map(|c| match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '+' => c,
-        _ => '_',
-    });
-    let shown: String = shown.take(ID_SHOWN).collect();
-    format!("{:013}-{shown}-{}{SUFFIX}", key.started_ms, hash(&key.id))
-}
-
-fn hash(id: &str) -> String {
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(id.as_bytes()))
 }
 
 /// The revision that a state file holds; none in one that was written before there were any.

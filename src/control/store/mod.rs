@@ -12,6 +12,7 @@
 
 mod disk;
 mod file;
+mod name;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,8 @@ use std::io;
 
 use tokio::sync::mpsc;
 
+#[cfg(test)]
+pub(super) use disk::Disk;
 pub use file::FileStore;
 
 /// How many ended rollouts a store keeps of each service.
@@ -200,3 +203,6 @@ impl fmt::Display for Unusable {
 }
 
 impl std::error::Error for Unusable {}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -330,3 +330,17 @@ fn text_keys_are_hashed_as_published() {
     assert_eq!(hash("a"), 0xaf63_dc4c_8601_ec8c);
     assert_eq!(key(&Json::Whole(u64::MAX)), Ok(u64::MAX));
 }
+
+#[test]
+fn the_documented_example_is_answered_as_documented() {
+    let page = include_str!("../../../docs/judging.md");
+    let (_, example) = page.split_once("serin judge < ticks.jsonl\n").expect("the example");
+    let (questions, answers) = example.split_once(r#"{"type":"end"}"#).expect("its end");
+    let mut session = Session::default();
+    let lines = questions.lines().map(str::trim).filter(|line| !line.is_empty());
+    let given: Vec<String> = lines.filter_map(|line| session.line(line)).collect();
+    let lines = answers.lines().map(str::trim).skip_while(|line| line.is_empty());
+    let documented: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    assert_eq!(given, documented);
+    assert_eq!(given.len(), 6);
+}

@@ -8,6 +8,7 @@ mod release;
 #[path = "../../../examples/judging/traffic.rs"]
 mod traffic;
 
+use super::super::foresight::{self, StepForesight};
 use super::*;
 use release::{End, Outcome, release};
 use traffic::{Fault, HANG_S, World};
@@ -107,4 +108,48 @@ fn the_textbook_rule_throws_good_releases_back() {
     let thrown = outcomes(12, CALM, &textbook);
     let thrown = thrown.iter().filter(|one| one.end == End::RolledBack).count();
     assert!(thrown >= 3, "{thrown} of 12");
+}
+
+fn foreseen(world: World) -> Vec<StepForesight> {
+    let rule = |(weight, hold_s)| StepRule { weight, requests: 100, hold_s };
+    let (steps, traffic) = (
+        release::STEPS.map(rule),
+        foresight::Traffic { rps: world.rps, error_rate: world.error_rate },
+    );
+    foresight::of(&Settings::default(), &steps, Purpose::Canary, traffic)
+}
+
+#[test]
+fn what_is_foreseen_of_good_releases_is_near_their_median() {
+    for (rps, error_rate) in [(30.0, 0.001), (30.0, 0.01)] {
+        let world = World { rps, error_rate, ..CALM };
+        let lasts_s: f64 = foreseen(world).iter().filter_map(|step| step.lasts_s).sum();
+        let mut times: Vec<f64> =
+            outcomes(3, world, &Settings::default()).iter().map(|one| one.t_s).collect();
+        times.sort_by(f64::total_cmp);
+        let ratio = times[1] / lasts_s;
+        assert!((0.67..1.5).contains(&ratio), "{world:?}: {times:?}, foreseen {lasts_s}");
+    }
+}
+
+#[test]
+fn the_smallest_fault_that_is_foreseen_is_found_about_half_of_the_time() {
+    for (rps, error_rate) in [(200.0, 0.001), (200.0, 0.01)] {
+        let world = World { rps, error_rate, ..CALM };
+        let first = foreseen(world).swap_remove(0);
+        let rate = first.visible_error_rate.expect("it sees something");
+        let lasts_s = first.lasts_s.expect("it ends");
+        let within = |rate: f64| {
+            let faulty = World { fault: Fault::Errors(rate), ..world };
+            let found = outcomes(30, faulty, &Settings::default());
+            found.iter().filter(|one| one.t_s <= lasts_s + 1.0).count()
+        };
+        let (half, same, twice) = (within(rate / 2.0), within(rate), within(rate * 2.0));
+        let shares = format!("{world:?}: {half}, {same} and {twice} of 30");
+        assert!(half <= 12 && (6..=24).contains(&same) && twice >= 20, "{shares}");
+        let dead = World { fault: Fault::Errors(1.0), ..world };
+        let (_, median) = found(9, dead, &Settings::default());
+        let ratio = median as f64 / first.failed_if_dead.expect("it is found");
+        assert!((0.5..=2.0).contains(&ratio), "{world:?}: {median} failed");
+    }
 }

@@ -152,30 +152,3 @@ fn more_failing_keys_than_there_is_room_for_are_left_out_and_never_mistaken() {
     assert!(sum.error_keys.len() <= 64, "{}", sum.error_keys.len());
     assert!(sum.error_keys.values().all(|errors| *errors == 1), "one had another's errors");
 }
-
-#[test]
-fn keys_that_change_places_while_control_reads_keep_their_own_errors() {
-    const ROUNDS: u64 = 30_000;
-    let (mut writers, mut drain) = Recorder::split(1);
-    let writer = writers.remove(0);
-    let mut sum = Sum::default();
-    std::thread::scope(|scope| {
-        // Every key fails twice, and then makes room for the next of its set.
-        let handle = scope.spawn(move || {
-            for key in (0..ROUNDS).map(|n| n << 8) {
-                for _ in 0..2 {
-                    writer.attempt(attempt(Some(key), None), Outcome::Reset, Duration::ZERO);
-                }
-            }
-        });
-        while !handle.is_finished() {
-            sum.drain(&mut drain);
-        }
-    });
-    sum.drain(&mut drain);
-    sum.drain(&mut drain);
-    assert_eq!(sum.errors, 2 * ROUNDS);
-    assert!(!sum.error_keys.is_empty());
-    let wrong = sum.error_keys.iter().find(|(key, errors)| **key % 256 != 0 || **errors > 2);
-    assert_eq!(wrong, None, "errors of another key");
-}

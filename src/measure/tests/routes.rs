@@ -195,4 +195,12 @@ fn samples_are_bounded_and_merged_over_the_workers() {
     }
     assert!(drain.take_samples(slot(1)).len() <= 257);
     assert!(of("/users").unwrap() > 100, "{:?}", of("/users"));
+    // Among as many as there is room for, each asked for often, a new one has to come again.
+    for n in 0..4 * 256 {
+        writers[0].sample(slot(3), &format!("/often/f{}", n / 4));
+    }
+    writers[0].sample(slot(3), "/new");
+    let often = drain.take_samples(slot(3));
+    assert_eq!(often.len(), 256);
+    assert!(often.iter().all(|(path, count)| path != "/new" && *count == 2), "{often:?}");
 }

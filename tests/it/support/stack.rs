@@ -76,7 +76,8 @@ impl Stack {
         keys: &str,
         edit: impl FnOnce(&mut Service),
     ) -> Self {
-        let text = config(blue, green, keys, "");
+        // The file does not know of a pool that is empty; its names may have no address yet.
+        let text = config(blue, if green.is_empty() { blue } else { green }, keys, "");
         let config = Config::parse(&text, Path::new("proxy.toml"), &BTreeMap::new());
         let config = config.unwrap_or_else(|errors| panic!("{errors}"));
         let shop = &config.services["shop"];

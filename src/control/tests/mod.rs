@@ -1,0 +1,8 @@
+//! Control as a whole, on a disk that can be stopped between any two things done to it.
+
+mod acknowledging;
+mod archiving;
+mod killing;
+mod recorder;
+mod replaced;
+mod world;
