@@ -4,7 +4,7 @@
 //! identity, its labels, where an event is a moment; so events become states like this:
 //!
 //! - What holds a running release up (`held`, `alarm`, `frozen`, `hook_failed`) fires until the
-//!   release moves on or ends: every event that shows that ends the alerts of this release, whether
+//!   release moves on or ends, an alarm until it is over: every event that shows that ends the alerts of this release, whether
 //!   they fired or not. Alertmanager says nothing of an alert that ended and never fired.
 //! - A bad end (`rolled_back`, `gate_failed`, `undone`) fires for an hour: nothing of this release
 //!   will come after it that could end it. One that an operator asked for does not fire at all.
@@ -51,13 +51,18 @@ pub(super) fn notice(event: &Event) -> Option<Value> {
             "endsAt": ends,
         }));
     }
-    if event.moves_on() {
-        // An alert ends when one with the same labels says so.
-        let ended = time(millis(event.at().saturating_sub(CLOCKS_DIFFER)));
-        alerts.extend(HOLDS.map(
+    let over: &[&str] = match event.kind.as_str() {
+        "alarm_over" => &["alarm"],
+        _ if event.moves_on() => &HOLDS,
+        _ => &[],
+    };
+    // An alert ends when one with the same labels says so.
+    let ended = time(millis(event.at().saturating_sub(CLOCKS_DIFFER)));
+    alerts.extend(
+        over.iter().map(
             |kind| json!({ "labels": labels(event, kind), "startsAt": ended, "endsAt": ended }),
-        ));
-    }
+        ),
+    );
     (!alerts.is_empty()).then(|| alerts.into())
 }
 

@@ -86,6 +86,20 @@ fn the_words_of_a_rollback_give_the_counts() {
 }
 
 #[test]
+fn a_canary_that_answers_nothing_is_said_to() {
+    let mut judge = judge(Settings::default());
+    let (verdict, ticks) = run(&mut judge, 0, 50, |tick| {
+        tick.canary = Interval { inflight_slow: 10, healthy: true, ..Interval::default() };
+    });
+    assert_eq!(verdict.ruling, Ruling::Rollback, "{verdict:?}");
+    let count = 10 * ticks;
+    let want = format!("canary {count} of {count} above ");
+    assert!(verdict.words.contains(&want), "{}", verdict.words);
+    let want = format!(" ms ({count} without an answer yet), stable 0 of ");
+    assert!(verdict.words.contains(&want), "{}", verdict.words);
+}
+
+#[test]
 fn a_rollback_stands() {
     let mut judge = judge(Settings::default());
     let (first, ticks) = run(&mut judge, 0, 50, |tick| tick.canary = pool(10, 4, 10.0));

@@ -35,6 +35,7 @@ pub(super) async fn hangs() -> Found {
     let reason = found.decision.reason.as_str();
     assert!(reason.starts_with('p'), "{reason}: {}", found.decision.words);
     assert_eq!(found.evidence().canary_n, 0, "not one request has ended");
+    assert!(found.decision.words.contains("without an answer yet"), "{}", found.decision.words);
     assert_eq!(found.harmed, found.requests);
     let (seen, waiting) = stage.crowd.abandon().await;
     // Nobody ever got an answer of the canary, nor one of the proxy in its place.

@@ -73,7 +73,10 @@ async fn a_release_stands_still_while_stable_is_dead_and_then_goes_on() {
         service.rollout.unwrap().step == Some(2)
     })
     .await;
-    stage.proxy.reaches("promoted").await;
+    let service = stage.proxy.reaches("promoted").await;
+    let decisions = service.rollout.unwrap().decisions;
+    let story: Vec<_> = decisions.iter().map(|known| known.decision.as_str()).collect();
+    assert_eq!(story, ["deploy", "step", "alarm", "alarm_over", "step", "guard", "promoted"]);
     let told = kinds(&sink);
     assert_eq!(told.iter().filter(|kind| *kind == "alarm").count(), 1, "{told:?}");
     stage.crowd.stop().await;
