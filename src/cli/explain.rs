@@ -98,12 +98,11 @@ fn told(decision: &Decision, began_ms: u64) -> String {
     let after = Duration::from_millis(at_ms.saturating_sub(began_ms));
     let what = decision.decision.replace('_', " ");
     let mut text = format!(
-        "  {}  {:<8} {what:<11} {:>5}  {}: {}\n",
+        "  {}  {:<8} {what:<11} {:>5}  {}\n",
         words::moment(*at_ms),
         format!("+{}", words::whole(after)),
         weight.to_string(),
-        words::one_line(reason),
-        words::one_line(&decision.words),
+        words::one_line(&because(reason, &decision.words)),
     );
     let mut more = |name: &str, line: &str| text.push_str(&format!("      {name:<9} {line}\n"));
     more("by", &words::by(decision));
@@ -115,6 +114,14 @@ fn told(decision: &Decision, began_ms: u64) -> String {
         }
     }
     text
+}
+
+/// The reason and its words, which often begin with it: `p99: canary 30 of 30 above 129 ms`.
+fn because(reason: &str, words: &str) -> String {
+    match words.strip_prefix(reason).is_some_and(|rest| rest.starts_with(':')) {
+        true => words.to_owned(),
+        false => format!("{reason}: {words}"),
+    }
 }
 
 /// The evidence against the canary, and what it was made of.

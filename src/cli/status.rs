@@ -49,7 +49,7 @@ pub(super) fn one(view: &ServiceView) -> String {
             if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
         line("evidence", &format!("{:.1} of {:.1}{parts}", evidence.log_e, evidence.threshold));
         if verdict.alarm {
-            line("ALARM", "look now: serin cannot decide this by itself");
+            line("ALARM", &alarm(view));
         }
     }
     for gate in gates(view) {
@@ -80,6 +80,16 @@ pub(super) fn one(view: &ServiceView) -> String {
 /// The rollout that has not ended.
 fn running(view: &ServiceView) -> Option<&RolloutView> {
     view.rollout.as_ref().filter(|rollout| rollout.ended.is_none())
+}
+
+/// What a person can do where serin does nothing.
+fn alarm(view: &ServiceView) -> String {
+    let all = match running(view) {
+        Some(_) => format!("serin promote {} --full", view.name),
+        None => format!("serin weight {} 100%", view.name),
+    };
+    let stable = &view.stable.name;
+    format!("nothing is decided now: mend pool {stable}, or give the canary all users with `{all}`")
 }
 
 /// Who holds the rollout, since when and why.

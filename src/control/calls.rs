@@ -3,7 +3,7 @@
 use super::Control;
 use super::errand::{Errand, HookCall, Lane, News, Phase, REPORTS_MAX, What};
 use super::gates::{Asked, Failed, GateReport, Side};
-use super::live::{Call, Decision, millis};
+use super::live::{Call, Decision, Rollout, millis};
 use super::notices::event;
 use super::service::{Cause, Pools, Remark, Service};
 use crate::clock;
@@ -54,7 +54,7 @@ impl Control {
             }
             Errand::Gates => Some(self.errands.gates(name, service.config.gates.clone(), asked)),
             Errand::Hook(phase) => {
-                let last = service.live.rollout.as_ref().and_then(|r| r.decisions.last());
+                let last = service.live.rollout.as_ref().and_then(Rollout::last);
                 let event = last.map(|decision| as_json(service, decision)).unwrap_or_default();
                 self.call_hook(name, phase, asked, event, Lane::Awaited)
             }

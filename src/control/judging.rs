@@ -6,7 +6,7 @@ mod step;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::live::Judged;
+use super::live::{Judged, Live};
 use super::placebo::Placebo;
 use super::publish::Cohort;
 use super::recording::Recording;
@@ -18,7 +18,7 @@ use crate::judge::protocol::init_line;
 use crate::judge::{Interval, Judge, Purpose, RouteInterval, Ruling, StepRule, Tick, Verdict};
 use crate::measure::Delta;
 use crate::measure::histogram::edges_ms;
-use crate::rollout::Stage;
+use crate::rollout::{End, Stage, State};
 use crate::upstream::{Pool, Standing};
 use step::Step;
 
@@ -70,19 +70,29 @@ impl Service {
             self.judging.placebo.measured(cohort == Cohort::Half, delta);
         }
         merge(&mut seen.interval, &delta.interval);
-        if is_canary
-            && let Some(rollout) = &mut self.live.rollout
-            && rollout.state.is_running()
-        {
-            rollout.canary_requests += delta.interval.n;
-            rollout.canary_errors += delta.interval.errors;
-        }
+        self.charge(pool, &delta.interval);
         if let Some(rollout) = &mut self.live.rollout
             && let Some(ab) = rollout.ab.as_mut().filter(|_| rollout.state.is_running())
         {
             let side = if is_canary { &mut ab.1 } else { &mut ab.0 };
             side.add(&delta.interval);
         }
+    }
+
+    /// Counts what the release did to users, those included who still waited when it was rolled
+    /// back: a canary that hangs fails them only later.
+    fn charge(&mut self, pool: &str, interval: &Interval) {
+        let Live { canary, rollout, weight, .. } = &mut self.live;
+        let Some(rollout) = rollout.as_mut().filter(|_| canary.as_deref() == Some(pool)) else {
+            return;
+        };
+        let rolled_back = rollout.state == State::Ended(End::RolledBack) && weight.is_zero();
+        if interval.n == 0 || !(rollout.state.is_running() || rolled_back) {
+            return;
+        }
+        rollout.canary_requests += interval.n;
+        rollout.canary_errors += interval.errors;
+        self.unsaved |= rolled_back;
     }
 
     /// Forgets what was seen of `pool`, but for its totals: another version runs there now.

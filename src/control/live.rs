@@ -24,6 +24,8 @@ pub(super) const FORMAT: u32 = 1;
 const ENDED_MAX: usize = 50;
 /// How many decisions of a rollout are remembered.
 const DECISIONS_MAX: usize = 200;
+/// What is recorded among decisions and is none.
+pub(super) const ALARMS: [&str; 2] = ["alarm", "alarm_over"];
 /// How many hooks may wait to be called after a release.
 const CALLS_MAX: usize = 16;
 /// How many rejected release ids are remembered.
@@ -158,6 +160,13 @@ pub(super) struct Rollout {
     /// How the way back was tried before the first request.
     #[serde(default)]
     pub(super) rehearsal: Option<Rehearsed>,
+}
+
+impl Rollout {
+    /// The last decision. An alarm is among them for whoever reads the story, and decides nothing.
+    pub(super) fn last(&self) -> Option<&Decision> {
+        self.decisions.iter().rev().find(|known| !ALARMS.contains(&known.decision.as_str()))
+    }
 }
 
 /// Nothing goes forward.

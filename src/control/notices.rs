@@ -1,7 +1,7 @@
 //! Tells people what was decided, and what keeps a release from going on.
 
 use super::Control;
-use super::live::Decision;
+use super::live::{ALARMS, Decision, record};
 use super::notify::event::{Event, Release};
 use super::service::{Cause, Remark, Service};
 
@@ -13,11 +13,18 @@ impl Control {
     }
 
     /// Tells of something that nobody decided.
-    pub(super) fn remark(&self, name: &str, remark: Remark) {
-        let Some(service) = self.services.get(name) else { return };
+    pub(super) fn remark(&mut self, name: &str, remark: Remark) {
+        let Some(service) = self.services.get_mut(name) else { return };
         let Remark { kind, words } = remark;
         let cause = Cause::own(kind, words);
         let decision = super::decide::decision(kind, service.live.share(), &cause);
+        if ALARMS.contains(&kind)
+            && let Some(rollout) = &mut service.live.rollout
+            && rollout.state.is_running()
+        {
+            // What nobody could decide is part of the story, too.
+            record(&mut rollout.decisions, decision.clone());
+        }
         service.notices.tell(event(service, &decision));
     }
 

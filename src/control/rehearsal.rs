@@ -35,6 +35,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// How often stable has to answer once it has the cohort back.
 const ANSWERS: u32 = 20;
+/// So many probes in a row that stable does not answer well say that it does not answer. One alone
+/// says nothing: a pool that fails one request in a hundred is fit to take its users back.
+const MISSES: u32 = 3;
 /// A slice is at most that long, in seconds: what is tried is the way, not the patience.
 const SLICE_S: f64 = 0.25;
 /// Says which rehearsal a probe belongs to.
@@ -276,26 +279,25 @@ struct Probes {
 impl Probes {
     async fn run(self) -> Result<Probed, String> {
         let until = clock::now() + LIMIT;
-        let (mut back, mut answers) = (None, 0);
+        let (mut back, mut answers, mut misses) = (None, 0, 0);
         while clock::now() < until {
-            let beside = self.ask(Role::Stable).await?;
-            if beside.pool.as_ref() != Some(&self.stable) || beside.status >= 500 {
-                return Err(format!("stable does not answer: {}", self.words(&beside)));
-            }
-            let probe = self.ask(Role::Canary).await?;
-            if probe.pool.as_ref() == Some(&self.stable) {
-                if probe.status >= 500 {
-                    return Err(format!("stable does not answer: {}", self.words(&probe)));
+            match self.round(back.is_some()).await {
+                Ok(Side::Canary) => tokio::time::sleep(PAUSE).await,
+                Ok(Side::Stable) => {
+                    back.get_or_insert_with(clock::now);
+                    answers += 1;
                 }
-                back.get_or_insert_with(clock::now);
-                answers += 1;
-            } else if back.is_some() {
-                return Err("the canary got a request after the way back was taken".to_owned());
+                Err(Trouble::Missed(words)) if misses + 1 == MISSES => return Err(words),
+                Err(Trouble::Missed(_)) => {
+                    misses += 1;
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Err(Trouble::Wrong(words)) => return Err(words),
             }
-            match back {
-                Some(back) if answers >= ANSWERS => return Ok(Probed { back, answers }),
-                Some(_) => {}
-                None => tokio::time::sleep(PAUSE).await,
+            misses = 0;
+            if let Some(back) = back.filter(|_| answers >= ANSWERS) {
+                return Ok(Probed { back, answers });
             }
         }
         Err(match back {
@@ -304,7 +306,21 @@ impl Probes {
         })
     }
 
-    async fn ask(&self, role: Role) -> Result<Answered, String> {
+    /// Asks stable, and then whoever has the cohort. Says who that is.
+    async fn round(&self, is_back: bool) -> Result<Side, Trouble> {
+        if self.ask(Role::Stable).await? == Side::Canary {
+            return Err(Trouble::Wrong("a probe for stable reached the canary".to_owned()));
+        }
+        let side = self.ask(Role::Canary).await?;
+        if is_back && side == Side::Canary {
+            let words = "the canary got a request after the way back was taken";
+            return Err(Trouble::Wrong(words.to_owned()));
+        }
+        Ok(side)
+    }
+
+    /// Sends one probe. Says who answered it.
+    async fn ask(&self, role: Role) -> Result<Side, Trouble> {
         let mut headers = vec![(TOKEN.to_owned(), self.token.clone())];
         if role == Role::Stable {
             headers.push((SIDE.to_owned(), "stable".to_owned()));
@@ -312,18 +328,37 @@ impl Probes {
         let request =
             Request { method: "GET", url: &self.url, headers: &headers, body: Bytes::new() };
         let answer = outbound::send_to(self.address, &request, PROBE_LIMIT).await;
-        let answer = answer.map_err(|error| format!("a probe got no answer: {error}"))?;
-        Ok(Answered { status: answer.status, pool: answer.header(POOL).map(str::to_owned) })
-    }
-
-    fn words(&self, answered: &Answered) -> String {
-        let pool =
-            answered.pool.as_ref().map_or(String::new(), |pool| format!(" from pool {pool}"));
-        format!("GET {} answered {}{pool}", self.url.target, answered.status)
+        let answer = answer.map_err(|error| {
+            let hint = match &error {
+                outbound::Error::NoHttp { .. } => "; a port that is full turns probes away, too",
+                _ => "",
+            };
+            Trouble::Missed(format!("a probe got no answer: {error}{hint}"))
+        })?;
+        let (status, pool) = (answer.status, answer.header(POOL));
+        // Without a name it is the proxy's own answer in the place of stable's.
+        if pool.is_some_and(|pool| pool != self.stable) {
+            return Ok(Side::Canary);
+        }
+        if pool.is_some() && status < 500 {
+            return Ok(Side::Stable);
+        }
+        let words = format!("stable does not answer: GET {} answered {status}", self.url.target);
+        Err(Trouble::Missed(words))
     }
 }
 
-struct Answered {
-    status: u16,
-    pool: Option<String>,
+/// Who answered a probe.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Side {
+    Stable,
+    Canary,
+}
+
+/// Why a round of probes is no good one.
+enum Trouble {
+    /// Stable did not answer well, this time.
+    Missed(String),
+    /// Something that must never happen.
+    Wrong(String),
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::errand::Errand;
 use super::gating::Gating;
 use super::judging::{Judging, Seen};
-use super::live::{Live, millis};
+use super::live::{Live, Rollout, millis};
 use super::notify::send::Sender;
 use super::queries::Queries;
 use super::rehearsal::Rehearsing;
@@ -169,8 +169,8 @@ impl Service {
 
     /// Whether serin itself holds the rollout: the point of no return is behind it.
     pub(super) fn is_stopped(&self) -> bool {
-        let decisions = self.live.rollout.as_ref().map(|rollout| rollout.decisions.as_slice());
-        decisions.and_then(<[_]>::last).is_some_and(|last| last.decision == "frozen")
+        let last = self.live.rollout.as_ref().and_then(Rollout::last);
+        last.is_some_and(|last| last.decision == "frozen")
     }
 
     /// Says why nothing goes forward, if somebody froze the service.
@@ -299,6 +299,7 @@ impl Service {
     fn watch_tick(&mut self, dt: Duration, pools: &Pools) -> Follows {
         if self.live.weight.is_zero() || pools.canary.is_none() {
             self.verdict = None;
+            self.alarmed = false;
             self.live.watch = None;
             return None;
         }
@@ -317,12 +318,14 @@ impl Service {
 
     fn alarm(&mut self, verdict: &Verdict) {
         if verdict.alarm && !self.alarmed {
-            tracing::error!(
-                service = self.config.name,
-                words = verdict.words,
-                "both pools are bad"
-            );
-            self.remarks.push(Remark { kind: "alarm", words: verdict.words.clone() });
+            let words = verdict.words.clone();
+            tracing::error!(service = self.config.name, words, "alarm");
+            self.remarks.push(Remark { kind: "alarm", words });
+        }
+        if self.alarmed && !verdict.alarm {
+            let words = "the stable pool answers again".to_owned();
+            tracing::info!(service = self.config.name, words, "alarm over");
+            self.remarks.push(Remark { kind: "alarm_over", words });
         }
         self.alarmed = verdict.alarm;
     }

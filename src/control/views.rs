@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label};
 
-use super::live::{Decision, millis};
+use super::live::{Decision, Rollout, millis};
 use super::placebo::Counts;
 use super::publish::Publisher;
 use super::service::Service;
@@ -61,7 +61,7 @@ fn placebo(service: &Service) -> Option<PlaceboView> {
 fn reason(service: &Service) -> String {
     let live = &service.live;
     let verdict = || service.verdict.as_ref().map(|verdict| verdict.words.clone());
-    let last = || live.rollout.as_ref().and_then(|r| r.decisions.last()).map(|d| d.words.clone());
+    let last = || live.rollout.as_ref().and_then(Rollout::last).map(|d| d.words.clone());
     let frozen = service.frozen();
     match live.state() {
         State::Running { paused: true, .. } if service.is_stopped() => last().unwrap_or_default(),

@@ -262,8 +262,19 @@ impl Judge {
             return;
         }
         let slow = self.comparison.test(&slice, now_s, &self.edges, &self.settings);
-        self.advance.test(slice.kept(), slow, self.next_weight(), &self.settings);
+        if !slice.proves_nothing {
+            self.advance.test(slice.kept(), slow, self.next_weight(), &self.settings);
+        }
         self.recent.push(slice.raw().stable, now_s);
+    }
+
+    /// To fail less than a pool that is dead is no proof of being as good as a live one: what has
+    /// to be shown before the step may end is shown anew, from the next slice on.
+    fn forget_proof(&mut self) {
+        self.advance = Advance::new(&self.settings);
+        if let Some(slice) = &mut self.slice {
+            slice.proves_nothing = true;
+        }
     }
 
     /// The share that the canary gets when this step ends.

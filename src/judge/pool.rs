@@ -33,6 +33,11 @@ impl Pool {
         self.in_flight.remember(inflight_slow, limit_bucket);
     }
 
+    /// Requests that were counted as slow and have no answer yet.
+    pub(super) const fn unanswered(&self) -> u64 {
+        self.in_flight.pending
+    }
+
     /// A step has begun: every key has its allowance again.
     pub(super) fn begin_step(&mut self) {
         self.keys = Keys::default();

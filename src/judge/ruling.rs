@@ -32,6 +32,7 @@ impl Judge {
     fn decide(&mut self, tick: &Tick, now_s: f64, evidence: &Evidence) -> Said {
         // Never roll back onto a dead pool, whatever the canary does.
         if let Some(words) = self.stable_is_dead(tick, now_s) {
+            self.forget_proof();
             return Said { alarm: true, ..Said::hold("both-bad", words) };
         }
         if tick.over_limit {

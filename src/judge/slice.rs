@@ -127,6 +127,9 @@ pub(super) struct Slice {
     started_s: f64,
     pub(super) stable: PoolSlice,
     pub(super) canary: PoolSlice,
+    /// The stable pool was dead for some of it, so it is no measure of a canary.
+    #[serde(default)]
+    pub(super) proves_nothing: bool,
 }
 
 impl Slice {
@@ -134,7 +137,8 @@ impl Slice {
     pub(super) const ROUNDING_S: f64 = 1e-9;
 
     pub(super) fn new(started_s: f64) -> Self {
-        Self { started_s, stable: PoolSlice::default(), canary: PoolSlice::default() }
+        let (stable, canary) = (PoolSlice::default(), PoolSlice::default());
+        Self { started_s, stable, canary, proves_nothing: false }
     }
 
     /// True when both pools can be compared.

@@ -21,8 +21,13 @@ impl Judge {
                     return name.into();
                 };
                 let Pair { stable, canary } = level.step;
+                // A canary that hangs has completed nothing, which its counts alone do not say.
+                let unanswered = match self.canary.unanswered().min(canary.events) {
+                    0 => String::new(),
+                    count => format!(" ({count} without an answer yet)"),
+                };
                 format!(
-                    "{name}: canary {} of {} above {}, stable {} of {} above {}",
+                    "{name}: canary {} of {} above {}{unanswered}, stable {} of {} above {}",
                     canary.events,
                     canary.n,
                     ms(level.canary_ms),

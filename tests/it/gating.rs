@@ -246,6 +246,26 @@ async fn a_way_back_that_does_not_work_blocks_the_release() {
     proxy.stop().await;
 }
 
+/// Probes ask for `/` where there is no health check, and users do not all get an answer there.
+#[tokio::test]
+async fn a_failure_of_stable_now_and_then_blocks_no_release() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    blue.does(Behaviour::FailEvery(5));
+    let keys = format!("{STICKY}\nhealth = {{ off = true }}");
+    let proxy = TestProxy::between(&blue, &green, &keys).await;
+    proxy.deploy("v2").await.unwrap();
+    proxy.reaches("step").await;
+    assert!(blue.hits() >= 40, "{}: the probes came by", blue.hits());
+    assert!(proxy.shop().await.rollout.unwrap().rehearsal.unwrap().armed);
+    proxy.act(Action::Abort).await.unwrap();
+    blue.does(Behaviour::FailEvery(1));
+    proxy.deploy("v3").await.unwrap();
+    let service = proxy.reaches("gate_failed").await;
+    let words = service.rollout.unwrap().decisions.pop().unwrap().words;
+    assert_eq!(words, "stable does not answer: GET / answered 500");
+    proxy.stop().await;
+}
+
 #[tokio::test]
 async fn nothing_goes_forward_while_it_is_frozen_and_the_way_back_is_open() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);

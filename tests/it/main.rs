@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod commands;
+mod faulting;
 mod gating;
 mod judging;
 mod layers;

@@ -69,6 +69,16 @@ fn the_strongest_evidence_and_what_was_missing_are_shown() {
 }
 
 #[test]
+fn a_reason_is_not_said_twice() {
+    assert_eq!(
+        because("p99", "p99: canary 3 of 4 above 129 ms"),
+        "p99: canary 3 of 4 above 129 ms"
+    );
+    assert_eq!(because("p99", "p99.9: canary 3 of 4"), "p99: p99.9: canary 3 of 4");
+    assert_eq!(because("err", "errors: canary 3 of 4"), "err: errors: canary 3 of 4");
+}
+
+#[test]
 fn a_gates_program_that_wrote_much_is_shown_by_its_end() {
     let mut gate = fixture::gates().remove(1);
     gate.output = Some((1..=20).map(|n| format!("line {n}\n")).collect());

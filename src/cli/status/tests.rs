@@ -27,6 +27,18 @@ fn a_dead_pool_is_said_to_be_dead() {
 }
 
 #[test]
+fn an_alarm_says_what_can_be_done() {
+    let mut view = fixture::service();
+    view.verdict.as_mut().unwrap().alarm = true;
+    let text = one(&view);
+    let want = "  ALARM     nothing is decided now: mend pool blue, or give the canary all users with `serin promote shop --full`\n";
+    assert!(text.contains(want), "{text}");
+    view.rollout = None;
+    let text = one(&view);
+    assert!(text.contains("all users with `serin weight shop 100%`\n"), "{text}");
+}
+
+#[test]
 fn a_drained_endpoint_and_a_lost_name_are_told() {
     let mut view = fixture::service();
     view.stable.endpoints[0].drained = true;

@@ -4,7 +4,8 @@
 //! identity, its labels, where an event is a moment; so events become states like this:
 //!
 //! - What holds a running release up (`held`, `alarm`, `frozen`, `hook_failed`) fires until an event
-//!   shows that it is over: the release moves on or ends, or the next one begins.
+//!   shows that it is over: the release moves on or ends, or the next one begins; an alarm also
+//!   when it is over by itself.
 //! - A bad end (`rolled_back`, `gate_failed`, `undone`) fires for an hour: nothing of this release
 //!   will come after it that could end it. One that an operator asked for does not fire at all.
 //! - Everything else is no alert.
@@ -65,21 +66,26 @@ impl Told {
         if event.moves_on() {
             self.known = Some(release(event));
             self.firing.clear();
+        } else if event.kind == "alarm_over" {
+            self.firing.retain(|(_, alert)| alert["labels"]["kind"] != "alarm");
         }
     }
 
-    /// What ends with `event`.
-    fn ended(&self, event: &Event) -> Vec<Value> {
+    /// What ends with `event`, of these kinds.
+    fn ended(&self, event: &Event, kinds: &[&str]) -> Vec<Value> {
         let ended = event.at().saturating_sub(CLOCKS_DIFFER);
         let mut alerts: Vec<Value> = Vec::new();
         for (began, alert) in &self.firing {
+            if !kinds.iter().any(|kind| alert["labels"]["kind"] == *kind) {
+                continue;
+            }
             let mut alert = alert.clone();
             alert["endsAt"] = time(millis(ended.max(*began))).into();
             alerts.push(alert);
         }
         if self.known != Some(release(event)) {
             let ended = time(millis(ended));
-            for kind in HOLDS {
+            for kind in kinds {
                 let labels = labels(event, kind);
                 if alerts.iter().all(|alert| alert["labels"] != labels) {
                     alerts.push(json!({ "labels": labels, "startsAt": ended, "endsAt": ended }));
@@ -98,9 +104,12 @@ pub(super) fn notice(event: &Event, told: &Told) -> Option<Value> {
     } else if event.ends_badly() && !event.is_by_hand() {
         alerts.push(firing(event, END_FIRES));
     }
-    if event.moves_on() {
-        alerts.extend(told.ended(event));
-    }
+    let over: &[&str] = match event.kind.as_str() {
+        "alarm_over" => &["alarm"],
+        _ if event.moves_on() => &HOLDS,
+        _ => &[],
+    };
+    alerts.extend(told.ended(event, over));
     (!alerts.is_empty()).then(|| alerts.into())
 }
 

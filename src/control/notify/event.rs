@@ -157,6 +157,7 @@ impl Event {
                 "weight" => format!("{service}: the canary's share is {weight} by hand"),
                 "rolled_back" => format!("{service}: the share set by hand was rolled back"),
                 "alarm" => format!("{service}: alarm"),
+                "alarm_over" => format!("{service}: the alarm is over"),
                 kind => format!("{service}: {}", kind.replace('_', " ")),
             };
         };
@@ -173,6 +174,7 @@ impl Event {
             "rolled_back" => "was rolled back".to_owned(),
             "undone" => "was taken back after its promotion".to_owned(),
             "alarm" => format!("raised an alarm at {weight}"),
+            "alarm_over" => format!("has no alarm any more, at {weight}"),
             "frozen" => format!("is frozen at {weight}"),
             "hook_failed" => "had a hook that failed".to_owned(),
             "retired" => "is alone: the previous pool is retired".to_owned(),

@@ -266,6 +266,13 @@ fn alertmanager_is_told_of_a_bad_end_for_an_hour_unless_a_person_chose_it() {
 }
 
 #[test]
+fn alertmanager_is_told_that_an_alarm_is_over_and_of_nothing_else() {
+    let over = body(NotifyFormat::Alertmanager, &event("alarm_over", "serin"));
+    assert_eq!(over, Some(vec![ended("SerinReleaseAlarm", "alarm", "critical")].into()));
+    assert_eq!(body(NotifyFormat::PagerDuty, &event("alarm_over", "serin")), None);
+}
+
+#[test]
 fn alertmanager_is_asked_below_its_path() {
     let event = event("held", "serin");
     for (path, want) in [("/", "/api/v2/alerts"), ("/am/", "/am/api/v2/alerts")] {

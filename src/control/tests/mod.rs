@@ -4,5 +4,6 @@ mod acknowledging;
 mod archiving;
 mod killing;
 mod recorder;
+mod remembering;
 mod replaced;
 mod world;

@@ -86,6 +86,20 @@ fn the_words_of_a_rollback_give_the_counts() {
 }
 
 #[test]
+fn a_canary_that_answers_nothing_is_said_to() {
+    let mut judge = judge(Settings::default());
+    let (verdict, ticks) = run(&mut judge, 0, 50, |tick| {
+        tick.canary = Interval { inflight_slow: 10, healthy: true, ..Interval::default() };
+    });
+    assert_eq!(verdict.ruling, Ruling::Rollback, "{verdict:?}");
+    let count = 10 * ticks;
+    let want = format!("canary {count} of {count} above ");
+    assert!(verdict.words.contains(&want), "{}", verdict.words);
+    let want = format!(" ms ({count} without an answer yet), stable 0 of ");
+    assert!(verdict.words.contains(&want), "{}", verdict.words);
+}
+
+#[test]
 fn a_rollback_stands() {
     let mut judge = judge(Settings::default());
     let (first, ticks) = run(&mut judge, 0, 50, |tick| tick.canary = pool(10, 4, 10.0));
@@ -138,6 +152,28 @@ fn a_stable_pool_that_fails_most_requests_is_dead() {
     assert_eq!(verdict.words, want);
     let (verdict, _) = run(&mut judge, 1, 1, dead(14));
     assert_eq!(verdict.reason, "limit", "30 of 60 is not above a half");
+}
+
+/// Each error of stable counts for the canary, so its outage would prove whatever is asked for.
+#[test]
+fn beside_a_dead_stable_pool_a_canary_proves_nothing() {
+    let proof = |verdict: &Verdict| verdict.evidence.advance_errors.unwrap();
+    let dies = |tick: &mut Tick| tick.stable = Interval { healthy: false, ..pool(190, 190, 10.0) };
+    let mut judge = judge(Settings::default());
+    let before = proof(&run(&mut judge, 0, 8, |_| ()).0);
+    assert!(before > 0.3, "{before}");
+    let (verdict, _) = run(&mut judge, 8, 4, dies);
+    assert_eq!(verdict.reason, "both-bad");
+    // A slice that began in the outage, and ends after it.
+    let short = |change: &mut Tick| {
+        dies(change);
+        (change.t_s, change.dt_s) = (change.t_s - 0.15, 0.1);
+    };
+    run(&mut judge, 12, 1, short);
+    let (verdict, _) = run(&mut judge, 12, 1, |tick| tick.dt_s = 0.15);
+    assert_eq!((verdict.reason.as_str(), proof(&verdict)), ("hold", 0.0));
+    let after = proof(&run(&mut judge, 13, 8, |_| ()).0);
+    assert!((after - before).abs() < 1e-9, "{after} is not {before}");
 }
 
 #[test]

@@ -19,12 +19,23 @@ pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};
 pub(crate) use sink::Sink;
 pub(crate) use stack::{Measured, Stack, slot};
-pub(crate) use upstream::{Behaviour, Upstream};
+pub(crate) use upstream::{Behaviour, Got, Pace, Upstream};
 
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How long anything in a test may take before it is called broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A number in `0..1` that depends on `number` and `stream` alone (Steele, Lea & Flood 2014).
+pub(crate) fn draw(number: usize, stream: u64) -> f64 {
+    let mut bits = (number as u64).wrapping_add(stream << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^= bits >> 31;
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    let fraction = (bits >> 11) as f64 / (1_u64 << 53) as f64;
+    fraction
+}
 
 /// Asks again and again until the answer is yes; fails the test when it never is.
 #[track_caller]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serin::app::App;
 use serin::config::Config;
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Upstream, eventually};
+use super::{PATIENCE, Upstream, eventually};
 
 /// Keys of a service whose rollout takes about a second under a little load: what the judge wants
 /// to be sure of is wide here.
@@ -128,8 +129,15 @@ impl TestProxy {
 
     /// Waits until the service's state is `state`.
     pub(crate) async fn reaches(&self, state: &str) -> ServiceView {
-        let what = format!("state {state}").leak();
-        eventually(what, || async { self.shop().await.state == state }).await;
+        let reached = async {
+            while self.shop().await.state != state {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            let ServiceView { state: other, reason, .. } = self.shop().await;
+            panic!("never {state}; it is {other}: {reason}");
+        }
         self.shop().await
     }
 

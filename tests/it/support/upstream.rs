@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -11,9 +11,9 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::LOOPBACK;
+use super::{LOOPBACK, draw};
 
 /// What an upstream does with a request. Health checks have an answer of their own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub(crate) enum Behaviour {
     Answer,
     /// 500 to every n-th request.
     FailEvery(usize),
+    /// 500 to this share of the requests.
+    FailShare(f64),
     /// 500 to every request under this path, and to every n-th of the others.
     FailUnder(&'static str, usize),
     /// 200 and the request's body.
@@ -36,23 +38,56 @@ pub(crate) enum Behaviour {
     OneEach,
 }
 
+/// How long answers take: about `typical`, give or take a third of it, and `slower` times that for
+/// a `share` of them. Which ones is drawn from their numbers, so it is the same in every run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) typical: Duration,
+    pub(crate) share: f64,
+    pub(crate) slower: f64,
+}
+
+/// A request that a server got.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Got {
+    /// When, in milliseconds since the Unix epoch.
+    pub(crate) at_ms: u64,
+    /// It was answered with 500.
+    pub(crate) failed: bool,
+    /// It was that, answered slowly on purpose, or not answered at all.
+    pub(crate) harmed: bool,
+}
+
 /// A server of a pool.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
+    /// Keeps the port of a server that is dead.
+    port: Option<TcpSocket>,
 }
 
 struct Shared {
     name: &'static str,
     behaviour: Mutex<Behaviour>,
     health: Mutex<StatusCode>,
+    pace: Mutex<Option<Pace>>,
     /// What `/metrics` answers; it is a path like any other without it.
-    metrics: Mutex<Option<String>>,
+    metrics: Mutex<Option<Exposed>>,
     hits: AtomicUsize,
     connections: AtomicUsize,
     cancelled: AtomicUsize,
     seen: Mutex<Vec<(String, HeaderMap)>>,
+    got: Mutex<Vec<Got>>,
+}
+
+/// What a process exposes of itself.
+#[derive(Clone, Copy)]
+struct Exposed {
+    cpu_s: f64,
+    mebibytes: f64,
+    /// What each request adds for good.
+    leak_mebibytes: f64,
 }
 
 impl Upstream {
@@ -66,21 +101,16 @@ impl Upstream {
             name,
             behaviour: Mutex::new(Behaviour::Answer),
             health: Mutex::new(StatusCode::OK),
+            pace: Mutex::default(),
             metrics: Mutex::default(),
             hits: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
             seen: Mutex::default(),
+            got: Mutex::default(),
         });
-        let serving = Arc::clone(&shared);
-        let task = tokio::spawn(async move {
-            let mut connections = tokio::task::JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                connections.spawn(connection(stream, Arc::clone(&serving)));
-            }
-        });
-        Self { address, shared, task }
+        let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        Self { address, shared, task, port: None }
     }
 
     pub(crate) fn does(&self, behaviour: Behaviour) {
@@ -92,14 +122,20 @@ impl Upstream {
             if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     }
 
+    /// Answers take this long from now on.
+    pub(crate) fn takes(&self, pace: Pace) {
+        *self.shared.pace.lock().unwrap() = Some(pace);
+    }
+
     /// Exposes a process that has used so much CPU, in seconds, and has so much memory, in MiB.
     pub(crate) fn exposes(&self, cpu_s: f64, mebibytes: f64) {
-        let bytes = mebibytes * 1_048_576.0;
-        let text = format!(
-            "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {cpu_s}\n\
-             process_resident_memory_bytes {bytes}\nprocess_start_time_seconds 1.7e9\n"
-        );
-        *self.shared.metrics.lock().unwrap() = Some(text);
+        self.leaks(cpu_s, mebibytes, 0.0);
+    }
+
+    /// Exposes a process whose memory grows by so much with each request, in MiB.
+    pub(crate) fn leaks(&self, cpu_s: f64, mebibytes: f64, leak_mebibytes: f64) {
+        let exposed = Exposed { cpu_s, mebibytes, leak_mebibytes };
+        *self.shared.metrics.lock().unwrap() = Some(exposed);
     }
 
     /// Requests it got, health checks left out.
@@ -122,10 +158,40 @@ impl Upstream {
         self.shared.seen.lock().unwrap().last().expect("no request came").clone()
     }
 
+    /// The requests that it got, health checks left out.
+    pub(crate) fn got(&self) -> Vec<Got> {
+        self.shared.got.lock().unwrap().clone()
+    }
+
+    /// Closes the port and every connection, as the end of its process would. Nobody else gets the
+    /// port.
+    pub(crate) async fn dies(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        let port = TcpSocket::new_v4().unwrap();
+        port.set_reuseaddr(true).unwrap();
+        port.bind(self.address).unwrap();
+        self.port = Some(port);
+    }
+
+    /// Comes back after it died.
+    pub(crate) fn comes_back(&mut self) {
+        let listener = self.port.take().expect("it is alive").listen(1024).unwrap();
+        self.task = tokio::spawn(serve(listener, Arc::clone(&self.shared)));
+    }
+
     /// Closes the port and every connection.
     pub(crate) async fn stop(self) {
         self.task.abort();
         let _ = self.task.await;
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        connections.spawn(connection(stream, Arc::clone(&shared)));
     }
 }
 
@@ -145,6 +211,23 @@ type Body = BoxBody<Bytes, hyper::Error>;
 
 fn full(text: &str) -> Body {
     Full::new(Bytes::from(text.to_owned())).map_err(|never| match never {}).boxed()
+}
+
+impl Exposed {
+    fn text(self, requests: usize) -> String {
+        let Self { cpu_s, mebibytes, leak_mebibytes } = self;
+        #[expect(clippy::cast_precision_loss, reason = "requests of a test")]
+        let bytes = (mebibytes + leak_mebibytes * requests as f64) * 1_048_576.0;
+        format!(
+            "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {cpu_s}\n\
+             process_resident_memory_bytes {bytes}\nprocess_start_time_seconds 1.7e9\n"
+        )
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
 }
 
 /// Counts a request that is given up.
@@ -168,11 +251,11 @@ async fn answer(
         let empty = Empty::new().map_err(|never| match never {}).boxed();
         return Ok(Response::builder().status(status).body(empty).unwrap());
     }
-    let metrics = shared.metrics.lock().unwrap().clone();
+    let exposed = *shared.metrics.lock().unwrap();
     if request.uri().path() == "/metrics"
-        && let Some(text) = metrics
+        && let Some(exposed) = exposed
     {
-        return Ok(Response::new(full(&text)));
+        return Ok(Response::new(full(&exposed.text(shared.hits.load(Ordering::SeqCst)))));
     }
     let number = shared.hits.fetch_add(1, Ordering::SeqCst) + 1;
     if number_on_connection == 0 {
@@ -182,12 +265,26 @@ async fn answer(
     shared.seen.lock().unwrap().push((line, request.headers().clone()));
     let behaviour = *shared.behaviour.lock().unwrap();
     let mut cancelled = Cancelled(Arc::clone(&shared), false);
-    let status = match behaviour {
-        Behaviour::FailEvery(n) if number.is_multiple_of(n) => StatusCode::INTERNAL_SERVER_ERROR,
-        Behaviour::FailUnder(path, _) if request.uri().path().starts_with(path) => {
-            StatusCode::INTERNAL_SERVER_ERROR
+    let pace = *shared.pace.lock().unwrap();
+    let late = pace.is_some_and(|pace| draw(number, 1) < pace.share);
+    let at_ms = unix_ms();
+    let fails = match behaviour {
+        Behaviour::FailEvery(n) => number.is_multiple_of(n),
+        Behaviour::FailShare(share) => draw(number, 2) < share,
+        Behaviour::FailUnder(path, n) => {
+            request.uri().path().starts_with(path) || number.is_multiple_of(n)
         }
-        Behaviour::FailUnder(_, n) if number.is_multiple_of(n) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => false,
+    };
+    let harmed = fails || late || behaviour == Behaviour::Hang;
+    shared.got.lock().unwrap().push(Got { at_ms, failed: fails, harmed });
+    if let Some(pace) = pace {
+        let spread = 2.0 / 3.0 + draw(number, 3) * 2.0 / 3.0;
+        let slower = if late { pace.slower } else { 1.0 };
+        tokio::time::sleep(pace.typical.mul_f64(spread * slower)).await;
+    }
+    let status = match behaviour {
+        _ if fails => StatusCode::INTERNAL_SERVER_ERROR,
         Behaviour::Hang => std::future::pending().await,
         Behaviour::Slow(time) => {
             tokio::time::sleep(time).await;

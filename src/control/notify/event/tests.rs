@@ -76,6 +76,7 @@ fn what_happened_by_itself_is_more_severe_than_what_a_person_did() {
         ("approval", Info, Info),
         ("promoted", Info, Info),
         ("something_new", Info, Info),
+        ("alarm_over", Info, Info),
         ("held", Warning, Warning),
         ("frozen", Critical, Critical),
         ("hook_failed", Warning, Warning),
@@ -98,6 +99,7 @@ fn a_title_says_it_in_a_line() {
         ("deploy", "shop: release r-42 is being released"),
         ("step", "shop: release r-42 is at 5%"),
         ("held", "shop: release r-42 is held at 5%"),
+        ("alarm_over", "shop: release r-42 has no alarm any more, at 5%"),
         ("rolled_back", "shop: release r-42 was rolled back"),
         ("something_new", "shop: release r-42 something new (5%)"),
     ] {
@@ -105,6 +107,7 @@ fn a_title_says_it_in_a_line() {
     }
     for (kind, want) in [
         ("weight", "shop: the canary's share is 5% by hand"),
+        ("alarm_over", "shop: the alarm is over"),
         ("rolled_back", "shop: the share set by hand was rolled back"),
         ("something_new", "shop: something new"),
     ] {
