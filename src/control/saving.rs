@@ -12,7 +12,7 @@ use super::live::{Decision, Live, Rollout, millis};
 use super::saved::{self, Back, Intent};
 use super::service::{Cause, Remark, Service};
 use super::store::{Change, Durability, Entry, PutError, Revision, Store};
-use super::writer::{Job, Stored};
+use super::writer::{Job, Stored, has_room};
 use super::{Control, SAVE_EVERY, reload};
 use crate::clock;
 use crate::rollout::{Event, State};
@@ -125,8 +125,8 @@ impl Control {
             if service.unsaved_for < SAVE_EVERY {
                 continue;
             }
-            if service.unsaved && self.jobs.capacity() == 0 {
-                // As soon as there is room.
+            if service.unsaved && !has_room(&self.jobs) {
+                // As soon as there is.
                 continue;
             }
             service.unsaved_for = Duration::ZERO;
@@ -226,6 +226,16 @@ pub(super) fn persist(jobs: &mpsc::Sender<Job>, tokens: &mut u64, service: &mut 
         }
     }
     *tokens
+}
+
+/// Sends the state to the disk in its turn: nothing waits for it.
+pub(super) fn persist_in_turn(jobs: &mpsc::Sender<Job>, tokens: &mut u64, service: &mut Service) {
+    if has_room(jobs) {
+        service.token = persist(jobs, tokens, service);
+    } else {
+        service.unsaved = true;
+        service.unsaved_for = SAVE_EVERY;
+    }
 }
 
 fn save(

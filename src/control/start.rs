@@ -15,7 +15,7 @@ use super::history::{self, Question};
 use super::live::Live;
 use super::publish::Publisher;
 use super::saved::{self, Found};
-use super::saving::{differs, persist};
+use super::saving::{differs, persist_in_turn};
 use super::service::{Cause, Service};
 use super::store::{Entry, Store, Unusable};
 use super::writer::{self, Base, Job, Stored, Writer};
@@ -218,7 +218,7 @@ impl Control {
             self.change_share(name, Weight::ZERO, "weight", &Cause::own("restart", words));
         } else if std::mem::take(&mut service.unsaved) {
             // What the disk has already is left alone: there may be thousands of services.
-            service.token = persist(&self.jobs, &mut self.tokens, service);
+            persist_in_turn(&self.jobs, &mut self.tokens, service);
         }
     }
 
@@ -288,7 +288,7 @@ impl Control {
         found.keys().for_each(|name| self.resume_one(name));
         for service in self.services.values_mut().filter(|service| service.unsaved) {
             service.unsaved = false;
-            service.token = persist(&self.jobs, &mut self.tokens, service);
+            persist_in_turn(&self.jobs, &mut self.tokens, service);
         }
         Ok(Reloaded { generation: self.publisher.generation, notes })
     }

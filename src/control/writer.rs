@@ -10,6 +10,8 @@ use super::store::{Durability, Key, PutError, Revision, Store};
 
 /// How many states may wait for the disk.
 const QUEUE: usize = 256;
+/// How many of them may be states that nothing waits for.
+const IDLE: usize = QUEUE / 8;
 
 /// What a state was read from: another one each time that it is read.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -110,6 +112,12 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Whether a state that nothing waits for may be written now: thousands of them, at the first start
+/// or after a reload, must not stand before a decision.
+pub(super) fn has_room(jobs: &mpsc::Sender<Job>) -> bool {
+    jobs.capacity() > QUEUE - IDLE
 }
 
 /// The two ends of the queue of states.

@@ -3,6 +3,7 @@
 mod acknowledging;
 mod archiving;
 mod killing;
+mod many;
 mod recorder;
 mod remembering;
 mod replaced;

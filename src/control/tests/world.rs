@@ -76,8 +76,18 @@ pub(super) fn start(
         let config = Config::parse(CONFIG, Path::new("proxy.toml"), &BTreeMap::new());
         config.unwrap_or_else(|errors| panic!("{errors}"))
     });
+    start_with(PARSED.clone(), store, cell, boot, runtime)
+}
+
+pub(super) fn start_with(
+    config: Config,
+    store: Arc<dyn Store>,
+    cell: Cell,
+    boot: &str,
+    runtime: &Runtime,
+) -> Result<Started, Unusable> {
     let setup = Setup {
-        config: PARSED.clone(),
+        config,
         config_path: None,
         store,
         cell: cell.clone(),
