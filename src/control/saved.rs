@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::errand::Phase;
 use super::live::{Decision, FORMAT, Live, Rollout, record};
 use super::store::{Entry, Kept, Key, Revision, Unusable};
 use crate::rollout::{End, State};
@@ -118,7 +119,7 @@ pub(super) fn honour(live: &mut Live, intent: Intent) {
     };
     let known = live.rollout.as_mut().filter(|r| r.id == id && r.started_ms == started_ms);
     let Some(known) = known else {
-        return ended_unknown(live, started_ms, whole, rejected);
+        return ended_unknown(live, started_ms, whole, rejected, &decision);
     };
     let undone = end == End::Undone && known.state == State::Ended(End::Promoted);
     if !(undone || known.state.is_running()) {
@@ -129,9 +130,10 @@ pub(super) fn honour(live: &mut Live, intent: Intent) {
         None => {
             known.state = State::Ended(end);
             known.ended_ms = Some(decision.at_ms);
-            record(&mut known.decisions, decision);
+            record(&mut known.decisions, decision.clone());
         }
     }
+    call_hooks(live, end, &decision);
     live.weight = Weight::ZERO;
     if undone {
         live.swap();
@@ -144,7 +146,13 @@ pub(super) fn honour(live: &mut Live, intent: Intent) {
 }
 
 /// Takes in a rollout that began and went back before the state knew of it.
-fn ended_unknown(live: &mut Live, started_ms: u64, whole: Option<Box<Rollout>>, rejected: bool) {
+fn ended_unknown(
+    live: &mut Live,
+    started_ms: u64,
+    whole: Option<Box<Rollout>>,
+    rejected: bool,
+    decision: &Decision,
+) {
     let Some(whole) = whole else { return };
     if live.rollout.as_ref().is_some_and(|known| known.started_ms > started_ms) {
         return;
@@ -159,8 +167,21 @@ fn ended_unknown(live: &mut Live, started_ms: u64, whole: Option<Box<Rollout>>, 
         live.archive();
         live.weight = Weight::ZERO;
         live.watch = None;
+        let state = whole.state;
         live.rollout = Some(*whole);
+        if let State::Ended(end) = state {
+            call_hooks(live, end, decision);
+        }
     }
+}
+
+/// What was to be called after the end was not: the state that asks for it did not get so far.
+fn call_hooks(live: &mut Live, end: End, decision: &Decision) {
+    let Some(pool) = live.rollout.as_ref().map(|rollout| rollout.pool.clone()) else { return };
+    if matches!(end, End::RolledBack | End::Undone) {
+        live.call(Phase::RolledBack, &pool, decision);
+    }
+    live.call(Phase::After, &pool, decision);
 }
 
 /// An ended rollout as it is archived.

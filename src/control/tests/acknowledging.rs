@@ -6,6 +6,8 @@ use tokio::sync::oneshot;
 
 use super::world::{World, asker};
 use crate::control::command::{Acted, Action, Refusal};
+use crate::control::errand::Phase;
+use crate::rollout::Event;
 
 /// Asks as the API does.
 fn ask(world: &mut World, action: Action) -> oneshot::Receiver<Acted> {
@@ -67,4 +69,25 @@ fn a_disk_that_hangs_makes_nobody_wait_for_long() {
     let refused = ask(&mut world, Action::Pause).try_recv().unwrap();
     assert!(matches!(refused, Err(Refusal::Conflict(_))));
     world.control().acknowledge(Duration::ZERO);
+}
+
+#[test]
+fn a_hook_that_a_kill_came_before_is_called_after_it() {
+    let calls = |world: &World| -> Vec<Phase> {
+        let control = world.control();
+        control.services["shop"].live.calls.iter().map(|call| call.phase).collect()
+    };
+    let mut world = World::new();
+    world.reach_first_step("v2");
+    world.write_all();
+    let before = calls(&world);
+    world.judged(Event::Fail);
+    let after = calls(&world);
+    assert!(after.len() > before.len(), "{after:?}");
+    // The state on disk is that of the step; the intent is all that there is of the rollback.
+    let mut world = world.killed();
+    assert_eq!(world.state(), "rolled_back");
+    assert_eq!(calls(&world), after, "written by an intent");
+    world.write_all();
+    assert_eq!(calls(&world.killed()), after, "written by a state");
 }
