@@ -4,12 +4,14 @@
 //! `before_traffic` hook agrees, and the way back is rehearsed. Then stable and canary are looked
 //! at once more: the checks took their time, and nobody goes onto or back to a pool that died.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::errand::{Errand, Phase};
 use super::service::{Cause, Follows, Pools, Service};
 use crate::rollout::Event;
-use crate::upstream::{Pool, Standing};
+use crate::upstream::health::Health;
+use crate::upstream::{Endpoint, Pool, Standing};
 
 /// How long a canary may take to become healthy before it gets any traffic.
 const HEALTH_LIMIT: Duration = Duration::from_secs(60);
@@ -80,6 +82,12 @@ impl Gating {
     }
 }
 
+/// Whether `stable` can take users back, which nobody knows before its first checks.
+fn is_known_and_up(stable: &Pool) -> bool {
+    let unknown = |endpoint: &Arc<Endpoint>| endpoint.health() == Health::Unknown;
+    stable.standing() == Standing::Up && !stable.endpoints.iter().any(unknown)
+}
+
 impl Service {
     /// What follows from the checks before the first request, as far as they have come.
     pub(super) fn gate(&mut self, pools: &Pools) -> Follows {
@@ -90,7 +98,7 @@ impl Service {
         loop {
             match self.gating.check {
                 Check::Health | Check::Last => match self.healthy(canary) {
-                    Some(_) if pools.stable.standing() == Standing::Down => return None,
+                    Some(_) if !is_known_and_up(&pools.stable) => return None,
                     Some(words) if self.gating.check == Check::Health => {
                         self.gating.passed(words, self.observed);
                     }

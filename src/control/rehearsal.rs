@@ -28,13 +28,13 @@ use crate::table::Rehearsal;
 use crate::upstream::{Pool, Standing};
 
 /// How long all of it may take. The verdict needs three slices or so.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 /// Between two probes.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long one probe may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// How often stable has to answer once it has the cohort back.
-const ANSWERS: u32 = 20;
+const ANSWERS: u32 = 10;
 /// So many probes in a row that stable does not answer well say that it does not answer. One alone
 /// says nothing: a pool that fails one request in a hundred is fit to take its users back.
 const MISSES: u32 = 3;

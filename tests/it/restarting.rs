@@ -138,7 +138,9 @@ async fn what_was_acknowledged_survives_a_kill_and_so_does_the_history() {
     let mut serin = Serin::start(dir.path());
     for version in ["v2", "v3", "v4"] {
         for command in [&["deploy", "shop", "--version", version][..], &["pause", "shop"]] {
-            assert!(serin.ask(command).status.success(), "{command:?}");
+            let output = serin.ask(command);
+            let story = || String::from_utf8(serin.ask(&["explain", version]).stdout);
+            assert!(output.status.success(), "{command:?} {output:?}\n{}", story().unwrap());
             // At once.
             serin.kill();
             serin = Serin::start(dir.path());
