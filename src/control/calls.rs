@@ -10,7 +10,7 @@ use crate::clock;
 use crate::rollout::plan::Strategy;
 use crate::rollout::{Event, Stage, State};
 use crate::split::Role;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Standing};
 
 /// How long a `rolled_back` hook waits for the canary's last requests, in milliseconds.
 const DRAIN_MS: u64 = 30_000;
@@ -131,13 +131,20 @@ impl Control {
                     (Phase::EachStep | Phase::BeforePromote, Err(Failed { words, .. })) => {
                         service.awaited = None;
                         let reason = format!("hook:{}", phase.name());
-                        return self.decide(&name, Event::Fail, Cause::own(&reason, words));
+                        let pools = self.publisher.pools(service);
+                        let dead = pools.is_some_and(|p| p.stable.standing() == Standing::Down);
+                        // Nobody is sent back to a pool that is dead: a person has to look.
+                        let event = if dead { Event::Pause } else { Event::Fail };
+                        return self.decide(&name, event, Cause::own(&reason, words));
                     }
                     (Phase::Deploy, Ok(_)) => {
                         if let Some(rollout) = &mut service.live.rollout {
                             rollout.deployed = true;
                         }
                         service.gate_passed();
+                        // A kill must not start the new version twice.
+                        service.token =
+                            super::saving::persist(&self.jobs, &mut self.tokens, service);
                     }
                     (_, Ok(_)) => service.gate_passed(),
                     (_, Err(_)) => service.gate_failed(),
@@ -235,9 +242,11 @@ impl Service {
     /// Keeps what a gate or a hook found, as evidence.
     fn keep_report(&mut self, report: GateReport) {
         let Some(rollout) = &mut self.live.rollout else { return };
-        if rollout.gates.len() < REPORTS_MAX {
-            rollout.gates.push(report);
+        if rollout.gates.len() == REPORTS_MAX {
+            // The newest is the one that decides, and it is the last.
+            rollout.gates.remove(0);
         }
+        rollout.gates.push(report);
     }
 
     fn gate_passed(&mut self) {
