@@ -87,6 +87,12 @@ impl Service {
             return Some((Event::GateFailed, Cause::own(&reason, words)));
         }
         let canary = pools.canary.as_ref()?;
+        let hooks = &self.config.rollout.hooks;
+        let cleaning = self.live.calls.iter().any(|call| call.phase.hook(hooks).is_some());
+        if self.gating.check == Check::Deploy && cleaning {
+            // What removes the version before must not find this one in its place.
+            return None;
+        }
         loop {
             match self.gating.check {
                 Check::Health | Check::Last => match self.healthy(canary) {

@@ -118,7 +118,7 @@ pub(super) fn honour(live: &mut Live, intent: Intent) {
     };
     let known = live.rollout.as_mut().filter(|r| r.id == id && r.started_ms == started_ms);
     let Some(known) = known else {
-        return ended_unknown(live, started_ms, whole, rejected);
+        return ended_unknown(live, started_ms, whole, rejected, &decision);
     };
     let undone = end == End::Undone && known.state == State::Ended(End::Promoted);
     if !(undone || known.state.is_running()) {
@@ -129,9 +129,11 @@ pub(super) fn honour(live: &mut Live, intent: Intent) {
         None => {
             known.state = State::Ended(end);
             known.ended_ms = Some(decision.at_ms);
-            record(&mut known.decisions, decision);
+            record(&mut known.decisions, decision.clone());
         }
     }
+    let ended = known.clone();
+    live.call_after(&ended, &decision);
     live.weight = Weight::ZERO;
     if undone {
         live.swap();
@@ -144,7 +146,13 @@ pub(super) fn honour(live: &mut Live, intent: Intent) {
 }
 
 /// Takes in a rollout that began and went back before the state knew of it.
-fn ended_unknown(live: &mut Live, started_ms: u64, whole: Option<Box<Rollout>>, rejected: bool) {
+fn ended_unknown(
+    live: &mut Live,
+    started_ms: u64,
+    whole: Option<Box<Rollout>>,
+    rejected: bool,
+    decision: &Decision,
+) {
     let Some(whole) = whole else { return };
     if live.rollout.as_ref().is_some_and(|known| known.started_ms > started_ms) {
         return;
@@ -152,6 +160,7 @@ fn ended_unknown(live: &mut Live, started_ms: u64, whole: Option<Box<Rollout>>, 
     if rejected {
         live.reject(&whole.id);
     }
+    live.call_after(&whole, decision);
     if live.state().is_running() {
         // The one before was promoted, and that is not on disk: its guard is begun anew.
         live.ended.push(*whole);

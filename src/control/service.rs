@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::errand::Errand;
 use super::gating::Gating;
 use super::judging::{Judging, Seen};
-use super::live::{Live, Rollout, millis};
+use super::live::{Call, Live, Rollout, millis};
 use super::notify::send::Sender;
 use super::queries::Queries;
 use super::rehearsal::Rehearsing;
@@ -79,7 +79,7 @@ pub(super) struct Service {
     /// The way back is being tried.
     pub(super) rehearsing: Option<Rehearsing>,
     /// The call of a hook that no release waits for.
-    pub(super) calling: Option<u64>,
+    pub(super) calling: Option<(u64, Call)>,
     /// How long the stage has been watched, pauses left out.
     pub(super) observed: Duration,
     deadline_passed: bool,
