@@ -62,6 +62,11 @@ impl Control {
         };
         if let Some(service) = self.services.get_mut(name) {
             service.awaited = number;
+            if number.is_none() && errand == Errand::Rehearsal {
+                // Without a number no answer ever comes.
+                let words = "there are more pools than can be measured, so it cannot be rehearsed";
+                service.gating.failed("rehearsal", words.to_owned());
+            }
         }
     }
 
@@ -216,7 +221,11 @@ impl Control {
     fn called_is_done(&mut self, name: &str, call: &Call) {
         let Some(service) = self.services.get_mut(name) else { return };
         // It need not be the first any more: the list is bounded, and others may replace the state.
-        if let Some(at) = service.live.calls.iter().position(|known| known == call) {
+        let is_it = |known: &Call| {
+            (known.phase, &known.release, known.since_ms)
+                == (call.phase, &call.release, call.since_ms)
+        };
+        if let Some(at) = service.live.calls.iter().position(is_it) {
             service.live.calls.remove(at);
         }
         service.token = super::saving::persist(&self.jobs, &mut self.tokens, service);

@@ -70,7 +70,7 @@ impl Gating {
     /// What is being waited for, in words.
     pub(super) const fn words(&self) -> &'static str {
         match self.check {
-            Check::Deploy => "waiting for the hook `deploy`",
+            Check::Deploy => "waiting for hooks: those of the release before, then `deploy`",
             Check::Health => "waiting for the canary to be healthy",
             Check::Gates => "waiting for the gates",
             Check::BeforeTraffic => "waiting for the hook `before_traffic`",

@@ -84,7 +84,7 @@ pub(super) struct Service {
     pub(super) observed: Duration,
     deadline_passed: bool,
     /// Said once, when it begins.
-    alarmed: bool,
+    pub(super) alarmed: bool,
     /// That the step is held was said.
     held: bool,
     /// Tells people.
