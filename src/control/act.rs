@@ -247,6 +247,10 @@ impl Control {
         let Asker { actor, why, .. } = asker.clone();
         tracing::warn!(service = name, actor, "frozen: nothing goes forward");
         service.live.freeze = Some(Freeze { since_ms: now, until_ms, actor, why });
+        if service.drop_move() {
+            // A hook that it waited for may take minutes, and must not move anything then.
+            self.errands.cancel(name);
+        }
         self.persist(name);
         Ok(())
     }

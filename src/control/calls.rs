@@ -10,7 +10,7 @@ use crate::clock;
 use crate::rollout::plan::Strategy;
 use crate::rollout::{Event, Stage, State};
 use crate::split::Role;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Standing};
 
 /// How long a `rolled_back` hook waits for the canary's last requests, in milliseconds.
 const DRAIN_MS: u64 = 30_000;
@@ -62,6 +62,11 @@ impl Control {
         };
         if let Some(service) = self.services.get_mut(name) {
             service.awaited = number;
+            if number.is_none() && errand == Errand::Rehearsal {
+                // Without a number no answer ever comes.
+                let words = "there are more pools than can be measured, so it cannot be rehearsed";
+                service.gating.failed("rehearsal", words.to_owned());
+            }
         }
     }
 
@@ -102,8 +107,8 @@ impl Control {
     pub(super) fn heard(&mut self, news: News) {
         let News { service: name, number, what } = news;
         let Some(service) = self.services.get_mut(&name) else { return };
-        if service.calling == Some(number) {
-            return self.called(&name, what);
+        if let Some((_, call)) = service.calling.take_if(|(calling, _)| *calling == number) {
+            return self.called(&name, &call, what);
         }
         let what = match what {
             What::Query(index, finding) => return service.queries.found(index, number, finding),
@@ -131,13 +136,20 @@ impl Control {
                     (Phase::EachStep | Phase::BeforePromote, Err(Failed { words, .. })) => {
                         service.awaited = None;
                         let reason = format!("hook:{}", phase.name());
-                        return self.decide(&name, Event::Fail, Cause::own(&reason, words));
+                        let pools = self.publisher.pools(service);
+                        let dead = pools.is_some_and(|p| p.stable.standing() == Standing::Down);
+                        // Nobody is sent back to a pool that is dead: a person has to look.
+                        let event = if dead { Event::Pause } else { Event::Fail };
+                        return self.decide(&name, event, Cause::own(&reason, words));
                     }
                     (Phase::Deploy, Ok(_)) => {
                         if let Some(rollout) = &mut service.live.rollout {
                             rollout.deployed = true;
                         }
                         service.gate_passed();
+                        // A kill must not start the new version twice.
+                        service.token =
+                            super::saving::persist(&self.jobs, &mut self.tokens, service);
                     }
                     (_, Ok(_)) => service.gate_passed(),
                     (_, Err(_)) => service.gate_failed(),
@@ -153,7 +165,7 @@ impl Control {
         let Some(service) = self.services.get(name) else { return };
         let Some(call) = service.live.calls.first().cloned() else { return };
         if call.phase.hook(&service.config.rollout.hooks).is_none() {
-            return self.called_is_done(name);
+            return self.called_is_done(name, &call);
         }
         let waited_ms = millis(clock::unix()).saturating_sub(call.since_ms);
         if call.phase == Phase::RolledBack && waited_ms < DRAIN_MS {
@@ -164,21 +176,35 @@ impl Control {
             }
         }
         let Some(asked) = self.question(name) else { return };
-        let Call { phase, release, pool, decision, .. } = call;
-        // It is about the pool that the call names, whatever its part is by now.
-        let mut asked = Asked { release, ..asked };
-        if asked.canary.pool != pool {
+        // It is about the pool that the call names, whatever its part is by now, and about what ran
+        // there then: another release may have it already.
+        let mut asked = Asked { release: call.release.clone(), ..asked };
+        if asked.canary.pool != call.pool {
             std::mem::swap(&mut asked.canary, &mut asked.stable);
         }
         let Some(service) = self.services.get(name) else { return };
-        let event = as_json(service, &decision);
-        let number = self.call_hook(name, phase, asked, event, Lane::Call);
+        let file = service.config.pools.get(&call.pool).map(|pool| pool.endpoints.as_slice());
+        let own = call.endpoints.as_deref().or(file).unwrap_or_default();
+        let mut event = event(service, &call.decision);
+        if call.phase != Phase::Retire {
+            asked.canary.endpoints.retain(|(target, _)| own.contains(target));
+            asked.canary.version.clone_from(&call.version);
+        }
+        if let Some(release) = event.release.as_mut().filter(|known| known.id != call.release) {
+            release.id.clone_from(&call.release);
+            release.version.clone_from(&call.version);
+            let retires = call.phase == Phase::Retire;
+            let pool = if retires { &asked.stable.pool } else { &call.pool };
+            release.pool.clone_from(pool);
+        }
+        let event = serde_json::to_value(event).unwrap_or_default();
+        let number = self.call_hook(name, call.phase, asked, event, Lane::Call);
         if let Some(service) = self.services.get_mut(name) {
-            service.calling = number;
+            service.calling = number.map(|number| (number, call));
         }
     }
 
-    fn called(&mut self, name: &str, what: What) {
+    fn called(&mut self, name: &str, call: &Call, what: What) {
         if let What::Hook(phase, result) = what {
             match result {
                 Ok(words) => tracing::info!(service = name, hook = phase.name(), words, "called"),
@@ -189,14 +215,18 @@ impl Control {
                 }
             }
         }
-        self.called_is_done(name);
+        self.called_is_done(name, call);
     }
 
-    fn called_is_done(&mut self, name: &str) {
+    fn called_is_done(&mut self, name: &str, call: &Call) {
         let Some(service) = self.services.get_mut(name) else { return };
-        service.calling = None;
-        if !service.live.calls.is_empty() {
-            service.live.calls.remove(0);
+        // It need not be the first any more: the list is bounded, and others may replace the state.
+        let is_it = |known: &Call| {
+            (known.phase, &known.release, known.since_ms)
+                == (call.phase, &call.release, call.since_ms)
+        };
+        if let Some(at) = service.live.calls.iter().position(is_it) {
+            service.live.calls.remove(at);
         }
         service.token = super::saving::persist(&self.jobs, &mut self.tokens, service);
     }
@@ -235,9 +265,11 @@ impl Service {
     /// Keeps what a gate or a hook found, as evidence.
     fn keep_report(&mut self, report: GateReport) {
         let Some(rollout) = &mut self.live.rollout else { return };
-        if rollout.gates.len() < REPORTS_MAX {
-            rollout.gates.push(report);
+        if rollout.gates.len() == REPORTS_MAX {
+            // The newest is the one that decides, and it is the last.
+            rollout.gates.remove(0);
         }
+        rollout.gates.push(report);
     }
 
     fn gate_passed(&mut self) {

@@ -211,10 +211,24 @@ impl Handle {
     /// When control has ended, or what one of the services refused; the others did it.
     pub async fn act_on_all(&self, action: Action, asker: Asker) -> Result<usize, Refusal> {
         let names: Vec<String> = self.services().await?.into_iter().map(|view| view.name).collect();
-        for name in &names {
-            self.act(name, action.clone(), asker.clone()).await?;
+        let count = names.len();
+        // All are asked before the first is awaited: a slow disk holds up answers, not what is done.
+        let mut answers = Vec::with_capacity(count);
+        for service in names {
+            let (action, asker) = (action.clone(), asker.clone());
+            let (reply, answer) = oneshot::channel();
+            let command = Command::Act { service, action, asker, reply };
+            let gone = || Refusal::Failed(GONE.into());
+            self.commands.send(command).await.map_err(|_| gone())?;
+            answers.push(answer);
         }
-        Ok(names.len())
+        let mut refused = None;
+        for answer in answers {
+            if let Err(refusal) = answer.await.map_err(|_| Refusal::Failed(GONE.into()))? {
+                refused.get_or_insert(refusal);
+            }
+        }
+        refused.map_or(Ok(count), Err)
     }
 
     /// Every service as it is now.

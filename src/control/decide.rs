@@ -1,7 +1,6 @@
 //! Carries out what the state machine says, in its order, and keeps the record.
 
 use super::Control;
-use super::errand::Phase;
 use super::live::{Decision, Rollout, millis, record};
 use super::saved::Back;
 use super::saving::{intend, persist};
@@ -153,8 +152,8 @@ impl Control {
         if let State::Ended(end) = after {
             rollout.ended_ms = Some(decision.at_ms);
             let rejected = matches!(event, Event::Fail | Event::Undo | Event::Deadline);
-            let (id, pool) = (rollout.id.clone(), rollout.pool.clone());
-            let retire_after = rollout.plan.retire_after;
+            let ended = Rollout { judge: None, ..rollout.clone() };
+            let (id, retire_after) = (ended.id.clone(), ended.plan.retire_after);
             if rejected {
                 service.live.reject(&id);
             }
@@ -162,10 +161,7 @@ impl Control {
                 service.live.retire_at_ms = Some(decision.at_ms + millis(retire_after));
             }
             service.live.weight = Weight::ZERO;
-            if matches!(end, End::RolledBack | End::Undone) {
-                service.live.call(Phase::RolledBack, &pool, &decision);
-            }
-            service.live.call(Phase::After, &pool, &decision);
+            service.live.call_after(&ended, &decision);
         }
         self.report.decided(name, &decision);
         self.announce(name, &decision);

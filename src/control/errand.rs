@@ -203,6 +203,18 @@ impl Errands {
         }
     }
 
+    /// Ends what is asked for services that are gone, and forgets what has ended. A hook that is
+    /// called after a release is let finish.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.running.retain(|(service, lane), errand| {
+            let keeps = keep(service);
+            if !keeps && *lane != Lane::Call {
+                errand.abort();
+            }
+            keeps && !errand.is_finished()
+        });
+    }
+
     fn start(
         &mut self,
         service: &str,

@@ -72,7 +72,7 @@ impl Gating {
     /// What is being waited for, in words.
     pub(super) const fn words(&self) -> &'static str {
         match self.check {
-            Check::Deploy => "waiting for the hook `deploy`",
+            Check::Deploy => "waiting for hooks: those of the release before, then `deploy`",
             Check::Health => "waiting for the canary to be healthy",
             Check::Gates => "waiting for the gates",
             Check::BeforeTraffic => "waiting for the hook `before_traffic`",
@@ -95,6 +95,12 @@ impl Service {
             return Some((Event::GateFailed, Cause::own(&reason, words)));
         }
         let canary = pools.canary.as_ref()?;
+        let hooks = &self.config.rollout.hooks;
+        let cleaning = self.live.calls.iter().any(|call| call.phase.hook(hooks).is_some());
+        if self.gating.check == Check::Deploy && cleaning {
+            // What removes the version before must not find this one in its place.
+            return None;
+        }
         loop {
             match self.gating.check {
                 Check::Health | Check::Last => match self.healthy(canary) {

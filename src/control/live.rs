@@ -15,7 +15,7 @@ use super::view::Rehearsed;
 use crate::config::{self, Target};
 use crate::judge::{Evidence, Judge};
 use crate::rollout::plan::Plan;
-use crate::rollout::{self, State};
+use crate::rollout::{self, End, State};
 use crate::split::{Salt, Weight};
 
 /// The format of a service's state. A file with a higher one is of a newer serin.
@@ -92,6 +92,9 @@ pub(super) struct Call {
     pub(super) version: String,
     /// The pool that it is about.
     pub(super) pool: String,
+    /// Where a deploy said that it ran; where the file says, if none did.
+    #[serde(default)]
+    pub(super) endpoints: Option<Vec<Target>>,
     /// Since when it is due.
     pub(super) since_ms: u64,
     /// What happened.
@@ -282,11 +285,34 @@ impl Live {
     /// Notes that the hook of `phase` is to be called about `decision`.
     pub(super) fn call(&mut self, phase: Phase, pool: &str, decision: &Decision) {
         let Some(rollout) = &self.rollout else { return };
+        let (release, version) = (rollout.id.clone(), rollout.version.clone());
+        self.call_of(phase, (release, version), pool, decision);
+    }
+
+    /// Notes the hooks that are due now that `rollout` has ended with `decision`.
+    pub(super) fn call_after(&mut self, rollout: &Rollout, decision: &Decision) {
+        let State::Ended(end) = rollout.state else { return };
+        let went_back = matches!(end, End::RolledBack | End::Undone);
+        let phases = went_back.then_some(Phase::RolledBack).into_iter().chain([Phase::After]);
+        for phase in phases {
+            let release = (rollout.id.clone(), rollout.version.clone());
+            self.call_of(phase, release, &rollout.pool, decision);
+        }
+    }
+
+    fn call_of(
+        &mut self,
+        phase: Phase,
+        (release, version): (String, String),
+        pool: &str,
+        decision: &Decision,
+    ) {
         self.calls.push(Call {
             phase,
-            release: rollout.id.clone(),
-            version: rollout.version.clone(),
+            release,
+            version,
             pool: pool.to_owned(),
+            endpoints: self.pools.get(pool).and_then(|live| live.endpoints.clone()),
             since_ms: decision.at_ms,
             decision: decision.clone(),
         });

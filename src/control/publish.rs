@@ -85,6 +85,9 @@ impl Publisher {
         self.registry.retain(|(service, pool)| {
             services.get(service).is_some_and(|service| service.config.pools.contains_key(pool))
         });
+        self.rehearsals.retain(|service, _| {
+            services.get(service).is_some_and(|service| service.rehearsing.is_some())
+        });
         self.generation += 1;
         let mut all = Vec::with_capacity(services.len());
         for service in services.values_mut() {

@@ -201,6 +201,9 @@ impl Control {
         let rehearsing = service.rehearsing.take_if(|rehearsing| rehearsing.number == number);
         if rehearsing.is_some() {
             self.publisher.rehearse(name, None);
+        } else if probed.is_ok() {
+            // Another service had this name when it began.
+            return;
         }
         let stable = self.publisher.pools(service).map(|pools| pools.stable);
         let capacity = stable.map_or(Ok(String::new()), |stable| capacity(&stable));

@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::errand::Phase;
 use super::live::{Decision, FORMAT, Live, Rollout, record};
 use super::store::{Entry, Kept, Key, Revision, Unusable};
 use crate::rollout::{End, State};
@@ -133,7 +132,8 @@ pub(super) fn honour(live: &mut Live, intent: Intent) {
             record(&mut known.decisions, decision.clone());
         }
     }
-    call_hooks(live, end, &decision);
+    let ended = known.clone();
+    live.call_after(&ended, &decision);
     live.weight = Weight::ZERO;
     if undone {
         live.swap();
@@ -160,6 +160,7 @@ fn ended_unknown(
     if rejected {
         live.reject(&whole.id);
     }
+    live.call_after(&whole, decision);
     if live.state().is_running() {
         // The one before was promoted, and that is not on disk: its guard is begun anew.
         live.ended.push(*whole);
@@ -167,21 +168,8 @@ fn ended_unknown(
         live.archive();
         live.weight = Weight::ZERO;
         live.watch = None;
-        let state = whole.state;
         live.rollout = Some(*whole);
-        if let State::Ended(end) = state {
-            call_hooks(live, end, decision);
-        }
     }
-}
-
-/// What was to be called after the end was not: the state that asks for it did not get so far.
-fn call_hooks(live: &mut Live, end: End, decision: &Decision) {
-    let Some(pool) = live.rollout.as_ref().map(|rollout| rollout.pool.clone()) else { return };
-    if matches!(end, End::RolledBack | End::Undone) {
-        live.call(Phase::RolledBack, &pool, decision);
-    }
-    live.call(Phase::After, &pool, decision);
 }
 
 /// An ended rollout as it is archived.

@@ -41,7 +41,12 @@ impl Control {
             return;
         }
         match stored.result {
-            Ok(()) => service.write_error = None,
+            Ok(()) => {
+                if service.write_error.take().is_some() && !service.alarmed {
+                    let words = "the state can be written again".to_owned();
+                    service.remarks.push(Remark { kind: "alarm_over", words });
+                }
+            }
             Err(PutError::Conflict(entry)) => return self.replaced(&stored.service, &entry),
             Err(PutError::Io(error)) => {
                 tracing::error!(service = stored.service, %error, "cannot write the state; trying again");
@@ -211,6 +216,7 @@ fn take_over(service: &mut Service, entry: &Entry) -> Result<(), String> {
     service.base = service.base.again(entry.revision);
     service.verdict = None;
     service.moving_for = Cause::default();
+    service.awaited = None;
     service.live = live;
     Ok(())
 }

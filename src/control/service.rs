@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::errand::Errand;
 use super::gating::Gating;
 use super::judging::{Judging, Seen};
-use super::live::{Live, Rollout, millis};
+use super::live::{Call, Live, Rollout, millis};
 use super::notify::send::Sender;
 use super::queries::Queries;
 use super::rehearsal::Rehearsing;
@@ -79,12 +79,12 @@ pub(super) struct Service {
     /// The way back is being tried.
     pub(super) rehearsing: Option<Rehearsing>,
     /// The call of a hook that no release waits for.
-    pub(super) calling: Option<u64>,
+    pub(super) calling: Option<(u64, Call)>,
     /// How long the stage has been watched, pauses left out.
     pub(super) observed: Duration,
     deadline_passed: bool,
     /// Said once, when it begins.
-    alarmed: bool,
+    pub(super) alarmed: bool,
     /// That the step is held was said.
     held: bool,
     /// Tells people.
@@ -188,12 +188,38 @@ impl Service {
         self.held = false;
         self.gating = Gating::default();
         self.awaited = None;
+        self.drop_move();
         let judged = self.live.rollout.as_mut().and_then(|rollout| rollout.judge.as_mut());
         if let Some(judged) = judged {
             judged.judge.restart_step();
         }
         self.judging.observe_anew();
         self.queries = Queries::default();
+    }
+
+    /// Gives up a move that is not made yet, with the hook that it waits for, and says whether there
+    /// was one: what it was decided on is no longer so.
+    pub(super) fn drop_move(&mut self) -> bool {
+        let state = self.live.rollout.as_mut().map(|rollout| &mut rollout.state);
+        let Some(State::Running { moving, .. }) = state else { return false };
+        let dropped = moving.take().is_some();
+        if dropped {
+            self.awaited = None;
+        }
+        dropped
+    }
+
+    /// Whether the rollout may go forward: no move is under way, and nobody holds it.
+    fn is_free(&self) -> bool {
+        matches!(self.live.state(), State::Running { moving: None, paused: false, .. })
+            && self.live.frozen(millis(clock::unix())).is_none()
+    }
+
+    /// Whether `event` may happen now. A bad verdict is heard at any time; the rest waits for the
+    /// move or the operator.
+    fn heeds(&self, event: Event) -> bool {
+        let moves = matches!(self.live.state(), State::Running { moving: Some(_), .. });
+        event == Event::Fail || (event == Event::GateFailed && !moves) || self.is_free()
     }
 
     /// Lets `dt` pass, and returns what follows from what was seen.
@@ -203,18 +229,12 @@ impl Service {
         }
         self.pass(dt);
         let event = match self.live.state() {
-            State::Running { stage, moving, paused } => {
+            State::Running { stage, paused, .. } => {
                 if !paused {
                     self.observed += dt;
                 }
                 let event = self.running_tick(stage, dt, pools);
-                // A bad verdict is heard at any time; the rest waits for the move or the operator.
-                let free = moving.is_none() && !paused && self.frozen().is_none();
-                event.filter(|(event, _)| {
-                    *event == Event::Fail
-                        || (moving.is_none() && *event == Event::GateFailed)
-                        || free
-                })
+                event.filter(|(event, _)| self.heeds(*event))
             }
             State::Idle | State::Ended(_) => {
                 self.judging.recording.end();
@@ -232,7 +252,7 @@ impl Service {
     pub(super) fn glance(&mut self, pools: &Pools) -> Follows {
         let stage = self.live.state().stage();
         match stage {
-            Some(Stage::Gate) => self.gate(pools),
+            Some(Stage::Gate) => self.gate(pools).filter(|(event, _)| self.heeds(*event)),
             _ if self.live.share().is_zero() => None,
             _ => self.empty(pools),
         }
@@ -242,7 +262,8 @@ impl Service {
         if stage == Stage::Gate {
             return self.gate(pools);
         }
-        let queried = self.query(dt);
+        // Nobody is sent back to a pool that is dead; what the business lacks may be its doing.
+        let queried = self.query(dt).filter(|_| pools.stable.standing() != Standing::Down);
         let verdict = self.judge_rollout(stage, dt, pools)?;
         let verdict = self.with_queries(verdict, stage);
         self.alarm(&verdict);
@@ -278,7 +299,11 @@ impl Service {
             (_, Stage::Step(step))
                 if plan.strategy != Strategy::Ab
                     && self.observed >= plan.deadline
-                    && !self.deadline_passed =>
+                    && !self.deadline_passed
+                    // It passes once, so not while nothing may follow from it; and beside a stable
+                    // pool that is bad itself it says nothing of the canary.
+                    && self.is_free()
+                    && !verdict.alarm =>
             {
                 self.deadline_passed = true;
                 let words = format!(

@@ -14,6 +14,7 @@ use super::errand::Errands;
 use super::history::{self, Question};
 use super::live::Live;
 use super::publish::Publisher;
+use super::queries::Queries;
 use super::saved::{self, Found};
 use super::saving::{differs, persist_in_turn};
 use super::service::{Cause, Service};
@@ -261,6 +262,7 @@ impl Control {
         let mut notes = reload::needs_restart(&self.config, &config);
         notes.extend(config.warnings.iter().map(ToString::to_string));
         self.services.retain(|name, _| config.services.contains_key(name));
+        self.errands.retain(|name| config.services.contains_key(name));
         for (name, live) in lives {
             let file = config.services[&name].clone();
             let issuer = issuers.remove(&name).flatten();
@@ -270,6 +272,10 @@ impl Control {
                     let moved = live.targets(&canary, &file)
                         != service.live.targets(&canary, &service.config);
                     service.notices.retarget(&file.rollout.notify);
+                    if file.judge.queries != service.config.judge.queries {
+                        // What one query found says nothing of the one in its place.
+                        service.queries = Queries::default();
+                    }
                     service.unsaved |= differs(&live, &service.live);
                     (service.live, service.config, service.issuer) = (live, file, issuer);
                     if moved {
