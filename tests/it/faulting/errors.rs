@@ -1,14 +1,14 @@
 //! Canaries that fail requests.
 
-use super::{Found, PLAN, RPS, STICKY, Stage};
+use super::{Found, PLAN, RPS, SEED, STICKY, Stage};
 use crate::support::{Behaviour, eventually};
 
 /// How often stable fails, too.
 const STABLE: f64 = 0.001;
 
 /// A canary that fails `share` of its requests, beside a stable pool that hardly ever does.
-pub(super) async fn fails(share: f64) -> Found {
-    let stage = Stage::open(STICKY, PLAN).await;
+pub(super) async fn fails(seed: u64, share: f64) -> Found {
+    let stage = Stage::open(seed, STICKY, PLAN).await;
     stage.blue.does(Behaviour::FailShare(STABLE));
     stage.green.does(Behaviour::FailShare(share));
     let found = stage.release().await;
@@ -19,10 +19,10 @@ pub(super) async fn fails(share: f64) -> Found {
 }
 
 /// A canary of which one route of eight is dead.
-pub(super) async fn dead_route() -> Found {
+pub(super) async fn dead_route(seed: u64) -> Found {
     const PATHS: [&str; 8] =
         ["/cart", "/search", "/login", "/items", "/images", "/help", "/account", "/dead"];
-    let stage = Stage::open_to(STICKY, PLAN, &PATHS).await;
+    let stage = Stage::open_to(&PATHS, seed, STICKY, PLAN).await;
     // Routes are learnt from one path in 64.
     stage.crowd.rate(4 * RPS);
     eventually("all routes were asked for", || async { stage.blue.hits() > 4_000 }).await;
@@ -45,21 +45,21 @@ pub(super) async fn dead_route() -> Found {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_that_fails_half_of_its_requests() {
-    let found = fails(0.5).await;
+    let found = fails(SEED, 0.5).await;
     found.tell("fails half of its requests");
     assert!((3..60).contains(&found.harmed), "{}", found.harmed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_that_fails_one_request_of_twenty() {
-    let found = fails(0.05).await;
+    let found = fails(SEED, 0.05).await;
     found.tell("fails 5 %, stable 0.1 %");
     assert!((3..60).contains(&found.harmed), "{}", found.harmed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_with_one_dead_route_of_eight() {
-    let found = dead_route().await;
+    let found = dead_route(SEED).await;
     found.tell("one route of eight is dead");
     assert!((3..60).contains(&found.harmed), "{}", found.harmed);
 }

@@ -1,6 +1,6 @@
 //! The same stage with a canary that is as good as stable.
 
-use super::{PLAN, STICKY, Stage, last};
+use super::{PLAN, SEED, STICKY, Stage, last};
 
 /// The statistics are those under which the bad ones are found, but for the margins that have to be
 /// proven before a step ends: to show within seconds, from 50 requests a second, that errors are at
@@ -12,7 +12,7 @@ fn plan() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_as_good_as_stable_is_promoted_at_200_requests_a_second() {
-    let stage = Stage::open(STICKY, &plan()).await;
+    let stage = Stage::open(SEED, STICKY, &plan()).await;
     stage.proxy.deploy("v2").await.unwrap();
     for step in 1..=2 {
         crate::support::eventually("the next step", || async {

@@ -23,8 +23,13 @@ use traffic::Crowd;
 
 /// Requests a second.
 const RPS: u32 = 200;
+/// What takes longer is called not found. A busy machine has fewer requests a second.
+const FOUND_WITHIN: Duration = Duration::from_secs(60);
 /// Far above what a busy machine adds to an answer.
 const PACE: Pace = Pace { typical: Duration::from_millis(20), share: 0.0, slower: 1.0 };
+
+/// Of the runs that are tests.
+const SEED: u64 = 1;
 
 const STICKY: &str = "sticky = [\"header:x-user-id\"]";
 const PLAN: &str = r#"
@@ -58,15 +63,17 @@ struct Found {
 
 impl Stage {
     /// Opens with both servers sound, and users who have been coming for a while.
-    async fn open(keys: &str, tables: &str) -> Self {
-        Self::open_to(keys, tables, &["/"]).await
+    async fn open(seed: u64, keys: &str, tables: &str) -> Self {
+        Self::open_to(&["/"], seed, keys, tables).await
     }
 
     /// The same with users who ask for `paths`.
-    async fn open_to(keys: &str, tables: &str, paths: &'static [&'static str]) -> Self {
+    async fn open_to(paths: &'static [&'static str], seed: u64, keys: &str, tables: &str) -> Self {
         let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-        blue.takes(PACE);
-        green.takes(PACE);
+        for (upstream, seed) in [(&blue, 2 * seed), (&green, 2 * seed + 1)] {
+            upstream.seed(seed);
+            upstream.takes(PACE);
+        }
         let proxy = TestProxy::start(&config(&[&blue], &[&green], keys, tables)).await;
         let crowd = Crowd::start(proxy.address, RPS, paths);
         eventually("there is traffic", || async { blue.hits() > 400 }).await;
@@ -82,7 +89,16 @@ impl Stage {
 
     /// Waits until the canary is rolled back, and until what was on its way has arrived.
     async fn rolled_back(&self) -> Found {
-        let service = self.proxy.reaches("rolled_back").await;
+        let rolled_back = async {
+            while self.proxy.shop().await.state != "rolled_back" {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(FOUND_WITHIN, rolled_back).await.is_err() {
+            let service = self.proxy.shop().await;
+            panic!("not rolled back; it is {}: {}", service.state, service.reason);
+        }
+        let service = self.proxy.shop().await;
         assert!(service.weight.wanted.is_zero());
         let decision = last(&service);
         assert_eq!(decision.decision, "rolled_back");
@@ -103,6 +119,13 @@ impl Stage {
         assert!(seen.iter().all(|answer| answer.status > 0), "a request got no answer");
         let failing = self.green.got().iter().filter(|got| got.failed).count();
         assert_eq!(failed.count(), failing, "users saw other failures than there were");
+        // And so does the record of the release.
+        let want = (self.green.hits() as u64, failing as u64);
+        eventually("every request of the canary is counted", || async {
+            let rollout = self.proxy.shop().await.rollout.unwrap();
+            (rollout.canary_requests, rollout.canary_errors) == want
+        })
+        .await;
         self.proxy.stop().await;
     }
 }

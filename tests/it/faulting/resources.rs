@@ -1,12 +1,12 @@
 //! A canary that answers well, and eats the machine.
 
-use super::{Found, PLAN, STICKY, Stage};
+use super::{Found, PLAN, SEED, STICKY, Stage};
 
 /// A canary whose memory grows with each request, to a limit of 100 MiB that nobody may reach
 /// beyond 90 %.
-pub(super) async fn leaks() -> Found {
+pub(super) async fn leaks(seed: u64) -> Found {
     let source = r#"resources = { metrics = "http://{endpoint}/metrics", cpu_limit = 8, memory_limit = "100MiB", every = "100ms" }"#;
-    let stage = Stage::open(&format!("{STICKY}\n{source}"), PLAN).await;
+    let stage = Stage::open(seed, &format!("{STICKY}\n{source}"), PLAN).await;
     // Stable has more, and keeps it.
     stage.blue.exposes(1.0, 95.0);
     stage.green.leaks(1.0, 60.0, 0.25);
@@ -24,5 +24,5 @@ pub(super) async fn leaks() -> Found {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_that_leaks_memory_past_its_limit() {
-    leaks().await.tell("leaks memory past its limit");
+    leaks(SEED).await.tell("leaks memory past its limit");
 }

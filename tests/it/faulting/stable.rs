@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{PLAN, STICKY, Stage, last};
+use super::{PLAN, SEED, STICKY, Stage, last};
 use crate::support::{Behaviour, Sink, eventually};
 
 /// Which servers have answered each user.
@@ -53,7 +53,7 @@ async fn holds(stage: &Stage) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_stands_still_while_stable_is_dead_and_then_goes_on() {
     let sink = Sink::start().await;
-    let mut stage = Stage::open(STICKY, &plan(&sink)).await;
+    let mut stage = Stage::open(SEED, STICKY, &plan(&sink)).await;
     let since = stable_dies(&mut stage).await;
     let service = stage.proxy.shop().await;
     let verdict = service.verdict.unwrap();
@@ -86,7 +86,7 @@ async fn a_release_stands_still_while_stable_is_dead_and_then_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_canary_keeps_its_users_until_stable_is_back() {
     let sink = Sink::start().await;
-    let mut stage = Stage::open(STICKY, &plan(&sink)).await;
+    let mut stage = Stage::open(SEED, STICKY, &plan(&sink)).await;
     stable_dies(&mut stage).await;
     stage.green.does(Behaviour::FailShare(1.0));
     let hits = stage.green.hits();

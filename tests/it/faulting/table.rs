@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use super::{Found, errors, resources, slow};
 
-const RUNS: usize = 5;
+const RUNS: u64 = 5;
 
 type Played = Pin<Box<dyn Future<Output = Found>>>;
-type Scenario = (&'static str, fn() -> Played);
+type Scenario = (&'static str, fn(u64) -> Played);
 
 const ALL: [Scenario; 7] = [
-    ("fails half of its requests", || Box::pin(errors::fails(0.5))),
-    ("fails 5 %, stable 0.1 %", || Box::pin(errors::fails(0.05))),
-    ("one route of eight is dead", || Box::pin(errors::dead_route())),
-    ("three times as slow", || Box::pin(slow::all_slow())),
-    ("its slowest 3 % are 20 times as slow", || Box::pin(slow::tail_slow())),
-    ("hangs", || Box::pin(slow::hangs())),
-    ("leaks memory past its limit", || Box::pin(resources::leaks())),
+    ("fails half of its requests", |seed| Box::pin(errors::fails(seed, 0.5))),
+    ("fails 5 %, stable 0.1 %", |seed| Box::pin(errors::fails(seed, 0.05))),
+    ("one route of eight is dead", |seed| Box::pin(errors::dead_route(seed))),
+    ("three times as slow", |seed| Box::pin(slow::all_slow(seed))),
+    ("its slowest 3 % are 20 times as slow", |seed| Box::pin(slow::tail_slow(seed))),
+    ("hangs", |seed| Box::pin(slow::hangs(seed))),
+    ("leaks memory past its limit", |seed| Box::pin(resources::leaks(seed))),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,8 +27,8 @@ async fn every_bad_release_five_times() {
     println!("|---|---|--:|--:|--:|");
     for (name, play) in ALL {
         let mut all = Vec::new();
-        for _ in 0..RUNS {
-            all.push(play().await);
+        for seed in 0..RUNS {
+            all.push(play(seed).await);
         }
         let mut reasons: Vec<&str> = all.iter().map(|one| one.decision.reason.as_str()).collect();
         reasons.sort_unstable();

@@ -1,7 +1,7 @@
 //! An upstream that does what a test tells it, and remembers what it was asked.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -78,6 +78,7 @@ struct Shared {
     connections: AtomicUsize,
     cancelled: AtomicUsize,
     seen: Mutex<Vec<(String, HeaderMap)>>,
+    seed: AtomicU64,
     got: Mutex<Vec<Got>>,
 }
 
@@ -107,6 +108,7 @@ impl Upstream {
             connections: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
             seen: Mutex::default(),
+            seed: AtomicU64::new(0),
             got: Mutex::default(),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
@@ -120,6 +122,11 @@ impl Upstream {
     pub(crate) fn is_healthy(&self, healthy: bool) {
         *self.shared.health.lock().unwrap() =
             if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    }
+
+    /// Draws otherwise than with another seed.
+    pub(crate) fn seed(&self, seed: u64) {
+        self.shared.seed.store(seed, Ordering::SeqCst);
     }
 
     /// Answers take this long from now on.
@@ -266,11 +273,12 @@ async fn answer(
     let behaviour = *shared.behaviour.lock().unwrap();
     let mut cancelled = Cancelled(Arc::clone(&shared), false);
     let pace = *shared.pace.lock().unwrap();
-    let late = pace.is_some_and(|pace| draw(number, 1) < pace.share);
+    let drawn = |stream| draw(number, 3 * shared.seed.load(Ordering::SeqCst) + stream);
+    let late = pace.is_some_and(|pace| drawn(0) < pace.share);
     let at_ms = unix_ms();
     let fails = match behaviour {
         Behaviour::FailEvery(n) => number.is_multiple_of(n),
-        Behaviour::FailShare(share) => draw(number, 2) < share,
+        Behaviour::FailShare(share) => drawn(1) < share,
         Behaviour::FailUnder(path, n) => {
             request.uri().path().starts_with(path) || number.is_multiple_of(n)
         }
@@ -279,7 +287,7 @@ async fn answer(
     let harmed = fails || late || behaviour == Behaviour::Hang;
     shared.got.lock().unwrap().push(Got { at_ms, failed: fails, harmed });
     if let Some(pace) = pace {
-        let spread = 2.0 / 3.0 + draw(number, 3) * 2.0 / 3.0;
+        let spread = 2.0 / 3.0 + drawn(2) * 2.0 / 3.0;
         let slower = if late { pace.slower } else { 1.0 };
         tokio::time::sleep(pace.typical.mul_f64(spread * slower)).await;
     }
