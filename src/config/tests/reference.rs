@@ -1,4 +1,4 @@
-//! The reference page says what the list of keys says.
+//! The reference page says what the list of keys says, and the file that the README shows is good.
 
 use super::*;
 use crate::config::keys::{SECTIONS, Section};
@@ -54,4 +54,15 @@ fn the_reference_page_has_every_key_with_its_default_and_meaning() {
             assert!(body.contains(&line), "under {heading}the page lacks{line}");
         }
     }
+}
+
+#[test]
+fn the_file_that_the_readme_shows_is_taken_without_a_word() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let page = std::fs::read_to_string(path).expect("it comes with the source");
+    let safe = page.split("\n## Safe releases\n").nth(1).expect("the section");
+    let text = safe.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let text = text.expect("a file");
+    assert_eq!(warnings(text), [""; 0]);
+    assert_eq!(shop(text).judge.queries.len(), 1);
 }
