@@ -1,8 +1,9 @@
 //! What is held is held: by a freeze, by an observation that began anew, by what is still to do.
 
 use super::world::World;
+use crate::config::Hook;
 use crate::control::command::Action;
-use crate::control::errand::Phase;
+use crate::control::errand::{News, Phase, What};
 use crate::rollout::Event;
 use crate::rollout::plan::OnInconclusive;
 
@@ -84,4 +85,28 @@ fn a_kill_in_a_way_back_forgets_no_hook() {
     let calls = &control.services["shop"].live.calls;
     let phases: Vec<_> = calls.iter().map(|call| (call.phase, call.release.as_str())).collect();
     assert_eq!(phases, [(Phase::RolledBack, "v2"), (Phase::After, "v2")]);
+}
+
+#[test]
+fn a_release_waits_until_the_hooks_of_the_one_before_were_called_about_their_own() {
+    let mut world = World::new();
+    world.reach_first_step("v2");
+    world.judged(Event::Fail);
+    world.write_all();
+    world.control().services.get_mut("shop").unwrap().config.rollout.hooks.rolled_back =
+        Some(Hook::Command(vec!["true".into()]));
+    world.deploy("v3");
+    world.write_all();
+    world.healthy();
+    let (number, call) = world.control().services["shop"].calling.clone().unwrap();
+    assert_eq!((call.phase, call.release.as_str()), (Phase::RolledBack, "v2"));
+    world.write_all();
+    assert_eq!(world.state(), "gate");
+    let what = What::Hook(Phase::RolledBack, Ok(String::new()));
+    world.control().heard(News { service: "shop".into(), number, what });
+    assert_eq!(world.control().services["shop"].live.calls.len(), 1, "what is done is not kept");
+    world.tick();
+    world.healthy();
+    world.write_all();
+    assert_eq!(world.state(), "step");
 }
