@@ -343,7 +343,9 @@ fn impossible(event: Event, state: State) -> String {
     match state {
         State::Idle => format!("cannot {what}: there is no rollout"),
         State::Running { moving: Some(_), .. } => {
-            format!("cannot {what} while the next stage is being written; ask again")
+            format!(
+                "cannot {what} while the next stage waits for the disk or for a hook; ask again, or pause it to give the move up"
+            )
         }
         State::Running { stage: crate::rollout::Stage::Gate, .. } if what == "promote" => {
             "cannot promote: no release skips its gates".into()

@@ -256,6 +256,13 @@ impl Report {
                 self.service(name, service);
             }
         }
+        // Evidence of a release that is over would look like evidence of this moment. All are gone
+        // through once: there may be thousands of services, and thousands of series.
+        let is_judged = |label: &Label| {
+            services.get(label.value()).is_some_and(|service| service.verdict.is_some())
+        };
+        self.metrics
+            .retain(Metric::JudgeLogEvidence, |labels| labels.first().is_some_and(is_judged));
         self.endpoints(services, publisher);
     }
 
@@ -322,10 +329,6 @@ impl Report {
                 let labels = [label, ("evidence", evidence.as_str())];
                 self.metrics.gauge(Metric::JudgeLogEvidence, &labels).set(*value);
             }
-        } else {
-            // Evidence of a release that is over would look like evidence of this moment.
-            let others = |labels: &[Label]| labels.first().is_none_or(|l| l.value() != name);
-            self.metrics.retain(Metric::JudgeLogEvidence, others);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod acknowledging;
 mod archiving;
+mod held;
 mod killing;
 mod many;
 mod recorder;

@@ -1,0 +1,112 @@
+//! What is held is held: by a freeze, by an observation that began anew, by what is still to do.
+
+use super::world::World;
+use crate::config::Hook;
+use crate::control::command::Action;
+use crate::control::errand::{News, Phase, What};
+use crate::rollout::Event;
+use crate::rollout::plan::OnInconclusive;
+
+fn share(world: &World) -> String {
+    world.published().weight.to_string()
+}
+
+const FREEZE: Action = Action::Freeze { until_ms: None };
+
+#[test]
+fn a_change_of_health_carries_no_frozen_release_past_its_gates() {
+    let mut world = World::new();
+    world.deploy("v2");
+    world.write_all();
+    world.act(FREEZE);
+    world.healthy();
+    world.write_all();
+    assert_eq!(world.state(), "gate");
+    world.act(Action::Thaw);
+    world.tick();
+    world.write_all();
+    assert_eq!(world.state(), "step");
+}
+
+#[test]
+fn a_freeze_stops_a_move_that_is_not_made_yet() {
+    let mut world = World::new();
+    world.reach_first_step("v2");
+    world.judged(Event::Advance);
+    world.act(FREEZE);
+    world.write_all();
+    assert_eq!(share(&world), "5%");
+    world.act(Action::Thaw);
+    world.judged(Event::Advance);
+    world.write_all();
+    assert_eq!(share(&world), "50%");
+}
+
+#[test]
+fn a_move_does_not_outlive_what_it_was_decided_on() {
+    let mut world = World::new();
+    world.reach_first_step("v2");
+    world.judged(Event::Advance);
+    world.control().services.get_mut("shop").unwrap().observe_anew();
+    world.write_all();
+    assert_eq!(share(&world), "5%");
+    world.judged(Event::Advance);
+    world.write_all();
+    assert_eq!(share(&world), "50%", "it waits for ever");
+}
+
+#[test]
+fn a_deadline_that_passes_in_a_freeze_is_not_forgotten() {
+    let mut world = World::new();
+    world.reach_first_step("v2");
+    {
+        let mut control = world.control();
+        let shop = control.services.get_mut("shop").unwrap();
+        let plan = &mut shop.live.rollout.as_mut().unwrap().plan;
+        plan.deadline = std::time::Duration::ZERO;
+        plan.on_inconclusive = OnInconclusive::Rollback;
+    }
+    world.act(FREEZE);
+    world.tick();
+    assert_eq!(world.state(), "step");
+    world.act(Action::Thaw);
+    world.tick();
+    assert_eq!(world.state(), "rolled_back");
+}
+
+#[test]
+fn a_kill_in_a_way_back_forgets_no_hook() {
+    let mut world = World::new();
+    world.reach_first_step("v2");
+    world.judged(Event::Fail);
+    let world = world.killed();
+    assert_eq!(world.state(), "rolled_back");
+    let control = world.control();
+    let calls = &control.services["shop"].live.calls;
+    let phases: Vec<_> = calls.iter().map(|call| (call.phase, call.release.as_str())).collect();
+    assert_eq!(phases, [(Phase::RolledBack, "v2"), (Phase::After, "v2")]);
+}
+
+#[test]
+fn a_release_waits_until_the_hooks_of_the_one_before_were_called_about_their_own() {
+    let mut world = World::new();
+    world.reach_first_step("v2");
+    world.judged(Event::Fail);
+    world.write_all();
+    world.control().services.get_mut("shop").unwrap().config.rollout.hooks.rolled_back =
+        Some(Hook::Command(vec!["true".into()]));
+    world.deploy("v3");
+    world.write_all();
+    world.healthy();
+    let (number, call) = world.control().services["shop"].calling.clone().unwrap();
+    assert_eq!((call.phase, call.release.as_str()), (Phase::RolledBack, "v2"));
+    world.write_all();
+    assert_eq!(world.state(), "gate");
+    let what = What::Hook(Phase::RolledBack, Ok(String::new()));
+    world.control().heard(News { service: "shop".into(), number, what });
+    assert_eq!(world.control().services["shop"].live.calls.len(), 1, "what is done is not kept");
+    world.tick();
+    world.healthy();
+    world.write_all();
+    assert_eq!(world.state(), "step");
+}
