@@ -164,10 +164,13 @@ fn extend(head: &mut Head, field: &Field, value: &[u8]) {
     head.set(field, list);
 }
 
-/// Removes names that some servers read as one of the forwarding headers: `x_forwarded_for`.
+/// Removes names that some servers read as one of the forwarding headers: `X_Forwarded_For`.
 fn drop_look_alikes(head: &mut Head) {
     let look_alike = |name: &str| {
-        name.contains('_') && FORWARDING.iter().any(|real| real.name() == name.replace('_', "-"))
+        name.contains('_')
+            && FORWARDING
+                .iter()
+                .any(|real| real.name().eq_ignore_ascii_case(&name.replace('_', "-")))
     };
     if head.field_names().any(|name| name.contains('_')) {
         let names: Vec<String> =

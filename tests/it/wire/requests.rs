@@ -95,7 +95,8 @@ async fn a_good_request_goes_on_byte_for_byte_but_for_what_ends_here() {
                 X-Latin: caf\u{e9}\r\n";
     let dropped = "Connection: X-Mine, host, x-forwarded-for\r\nX-Mine: 1\r\nKeep-Alive: 5\r\n\
                    Proxy-Connection: keep-alive\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\
-                   TE: gzip\r\nProxy-Authorization: x\r\n";
+                   TE: gzip\r\nProxy-Authorization: x\r\nX-Forwarded_For: 6.6.6.6\r\n\
+                   x_real_ip: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\n";
     client.send(format!("\r\n\r\nGET /a%20b?c=d&e HTTP/1.1\r\n{kept}{dropped}\r\n")).await;
     client.until("ok").await;
     let ours = "x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n\
