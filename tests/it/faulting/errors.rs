@@ -33,6 +33,7 @@ pub(super) async fn dead_route(seed: u64) -> Found {
     assert!(["err", "route:/dead"].contains(&reason), "{reason}: {}", found.decision.words);
     let dead = found.of_name("route:/dead");
     assert!(dead > 2.0, "the route counts: {dead}");
+    println!("faulting: route:/dead {dead:.1} nats, err {:.1}", found.of_name("err"));
     for sound in PATHS.iter().filter(|path| **path != "/dead") {
         let by_name = &found.evidence().by_name;
         let known = by_name.iter().find(|known| known.0 == format!("route:{sound}"));

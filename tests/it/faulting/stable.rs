@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serin::clock;
+
 use super::{PLAN, SEED, STICKY, Stage, last};
 use crate::support::{Behaviour, Sink, eventually};
 
@@ -94,7 +96,7 @@ async fn a_bad_canary_keeps_its_users_until_stable_is_back() {
     eventually("the canary has failed", || async { stage.green.hits() > hits + 60 }).await;
     holds(&stage).await;
     stage.blue.comes_back();
-    let back = std::time::Instant::now();
+    let back = clock::now();
     let found = stage.rolled_back().await;
     assert_eq!(found.decision.reason, "err", "{}", found.decision.words);
     assert!(back.elapsed() < Duration::from_secs(15), "{:?}", back.elapsed());

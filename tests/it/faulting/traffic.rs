@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serin::clock;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
 
 use crate::support::{Client, PATIENCE, draw};
 
@@ -95,12 +95,12 @@ impl Crowd {
 
 async fn come(shared: Arc<Shared>) -> JoinSet<()> {
     let mut visits = JoinSet::new();
-    let mut next = Instant::now();
+    let mut next = clock::now();
     let mut number = 0;
     while !shared.stop.load(Ordering::Relaxed) {
         number += 1;
         next += Duration::from_secs(1) / shared.rps.load(Ordering::Relaxed);
-        next = next.max(Instant::now() - BEHIND_MAX);
+        next = next.max(clock::now() - BEHIND_MAX);
         tokio::time::sleep_until(next).await;
         if visits.len() < THERE_MAX {
             visits.spawn(visit(Arc::clone(&shared), number));

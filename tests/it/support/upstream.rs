@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -11,6 +11,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use serin::clock;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::{LOOPBACK, draw};
@@ -232,11 +233,6 @@ impl Exposed {
     }
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    u64::try_from(since.as_millis()).unwrap()
-}
-
 /// Counts a request that is given up.
 struct Cancelled(Arc<Shared>, bool);
 
@@ -275,7 +271,7 @@ async fn answer(
     let pace = *shared.pace.lock().unwrap();
     let drawn = |stream| draw(number, 3 * shared.seed.load(Ordering::SeqCst) + stream);
     let late = pace.is_some_and(|pace| drawn(0) < pace.share);
-    let at_ms = unix_ms();
+    let at_ms = u64::try_from(clock::unix().as_millis()).unwrap();
     let fails = match behaviour {
         Behaviour::FailEvery(n) => number.is_multiple_of(n),
         Behaviour::FailShare(share) => drawn(1) < share,
