@@ -94,7 +94,7 @@ fn gate_told(gate: &GateReport) -> String {
 
 /// A decision, how long after the first one, and what it stood on.
 fn told(decision: &Decision, began_ms: u64) -> String {
-    let Decision { at_ms, weight, reason, .. } = decision;
+    let Decision { at_ms, weight, .. } = decision;
     let after = Duration::from_millis(at_ms.saturating_sub(began_ms));
     let what = decision.decision.replace('_', " ");
     let mut text = format!(
@@ -102,7 +102,7 @@ fn told(decision: &Decision, began_ms: u64) -> String {
         words::moment(*at_ms),
         format!("+{}", words::whole(after)),
         weight.to_string(),
-        words::one_line(&because(reason, &decision.words)),
+        words::one_line(&because(decision)),
     );
     let mut more = |name: &str, line: &str| text.push_str(&format!("      {name:<9} {line}\n"));
     more("by", &words::by(decision));
@@ -116,10 +116,12 @@ fn told(decision: &Decision, began_ms: u64) -> String {
     text
 }
 
-/// The reason and its words, which often begin with it: `p99: canary 30 of 30 above 129 ms`.
-fn because(reason: &str, words: &str) -> String {
-    match words.strip_prefix(reason).is_some_and(|rest| rest.starts_with(':')) {
-        true => words.to_owned(),
+/// The reason and its words, unless those say it, or the decision does: `p99: canary 30 of 30`.
+fn because(decision: &Decision) -> String {
+    let Decision { reason, words, .. } = decision;
+    let said = words.strip_prefix(reason.as_str()).is_some_and(|rest| rest.starts_with(':'));
+    match said || *reason == decision.decision {
+        true => words.clone(),
         false => format!("{reason}: {words}"),
     }
 }

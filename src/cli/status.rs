@@ -34,6 +34,12 @@ pub(super) fn one(view: &ServiceView) -> String {
     if !view.reason.is_empty() {
         line("reason", &words::one_line(&view.reason));
     }
+    if let Some(error) = &view.unsaved {
+        line(
+            "unsaved",
+            &format!("the state cannot be written: {error}; a kill would undo what is done now"),
+        );
+    }
     if let Some(frozen) = &view.frozen {
         line("frozen", &words::frozen_by(frozen));
     }

@@ -47,7 +47,7 @@ impl Control {
         let done = self.act(&name, action, asker);
         let service = &self.services[&name];
         let answer = done.map(|()| Box::new(views::of(service, &self.publisher)));
-        let intended = may_go_back && service.last_intent > intent;
+        let intended = may_go_back && service.last_intent > intent && service.intended;
         let waits = service.token > token && !intended;
         if waits && answer.is_ok() && self.waiting.len() < WAITING_MAX {
             let (token, waited) = (service.token, Duration::ZERO);

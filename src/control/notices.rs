@@ -1,9 +1,16 @@
 //! Tells people what was decided, and what keeps a release from going on.
 
+use std::time::Duration;
+
 use super::Control;
 use super::live::{ALARMS, Decision, record};
 use super::notify::event::{Event, Release};
 use super::service::{Cause, Remark, Service};
+use crate::judge::Verdict;
+use crate::rollout::plan::{Step, Strategy};
+
+/// How long after its `hold` a step is said to be held.
+const HELD_AFTER: Duration = Duration::from_secs(60);
 
 impl Control {
     /// Tells those who want to know of a decision.
@@ -39,6 +46,30 @@ impl Control {
             .collect();
         for (name, remark) in remarks {
             self.remark(&name, remark);
+        }
+    }
+}
+
+impl Service {
+    /// Says once a step that it takes longer than it was meant to.
+    pub(super) fn say_held(&mut self, step: usize, verdict: &Verdict) {
+        let Some(rollout) = &self.live.rollout else { return };
+        let Some(Step { hold, .. }) = rollout.plan.steps.get(step) else { return };
+        let ab = rollout.plan.strategy == Strategy::Ab;
+        if self.held || ab || self.observed < *hold + HELD_AFTER {
+            return;
+        }
+        self.held = true;
+        let words = format!("step {} is held: {}", step + 1, verdict.words);
+        tracing::warn!(service = self.config.name, words, "held");
+        self.remarks.push(Remark { kind: "held", words });
+    }
+
+    /// Remembers that the state cannot be written, and says so once.
+    pub(super) fn cannot_write(&mut self, error: &str) {
+        if self.write_error.replace(error.to_owned()).is_none() {
+            let words = format!("the state cannot be written: {error}; trying again");
+            self.remarks.push(Remark { kind: "alarm", words });
         }
     }
 }

@@ -42,7 +42,7 @@ impl Control {
         }
         match stored.result {
             Ok(()) => {
-                if service.write_error.take().is_some() && !service.alarmed {
+                if service.write_error.take().is_some() && service.alarmed.is_none() {
                     let words = "the state can be written again".to_owned();
                     service.remarks.push(Remark { kind: "alarm_over", words });
                 }
@@ -51,11 +51,7 @@ impl Control {
             Err(PutError::Io(error)) => {
                 tracing::error!(service = stored.service, %error, "cannot write the state; trying again");
                 service.unsaved = true;
-                let before = service.write_error.replace(error.to_string());
-                if before.is_none() {
-                    let words = format!("the state cannot be written: {error}; trying again");
-                    service.remarks.push(Remark { kind: "alarm", words });
-                }
+                service.cannot_write(&error.to_string());
                 return;
             }
         }
@@ -297,7 +293,9 @@ pub(super) fn intend(
     let written = serde_json::to_vec(&Intent { back, decision })
         .map_err(Into::into)
         .and_then(|intent| store.intend(name, service.last_intent, &intent));
+    service.intended = written.is_ok();
     if let Err(error) = written {
         tracing::error!(service = name, %error, "cannot write the intent");
+        service.cannot_write(&error.to_string());
     }
 }

@@ -18,14 +18,15 @@ use super::writer::Base;
 use crate::clock;
 use crate::config;
 use crate::judge::{self, Interval, Ruling, Verdict};
-use crate::rollout::plan::{Step, Strategy};
+use crate::rollout::plan::Strategy;
 use crate::rollout::{Event, Stage, State};
 use crate::split::Salt;
 use crate::split::issued::Issuer;
 use crate::upstream::{Pool, Standing};
 
-/// How long after its `hold` a step is said to be held.
-const HELD_AFTER: Duration = Duration::from_secs(60);
+/// How long an alarm must be quiet until it is said to be over: a pool that comes back may stumble
+/// for a while, and nobody is to be called each time.
+const ALARM_QUIET: Duration = Duration::from_secs(5);
 
 /// Something that people are told although nothing was decided.
 #[derive(Debug)]
@@ -83,10 +84,10 @@ pub(super) struct Service {
     /// How long the stage has been watched, pauses left out.
     pub(super) observed: Duration,
     deadline_passed: bool,
-    /// Said once, when it begins.
-    pub(super) alarmed: bool,
+    /// There is an alarm, and it has been quiet for so long.
+    pub(super) alarmed: Option<Duration>,
     /// That the step is held was said.
-    held: bool,
+    pub(super) held: bool,
     /// Tells people.
     pub(super) notices: Sender,
     /// What people are to be told; taken by control.
@@ -101,6 +102,8 @@ pub(super) struct Service {
     pub(super) last_intent: u64,
     /// What the state was last read from.
     pub(super) base: Base,
+    /// Whether the last way back was written down before it was taken.
+    pub(super) intended: bool,
     /// Why the state could not be written when it was last tried.
     pub(super) write_error: Option<String>,
     /// The state still has to be written.
@@ -145,7 +148,7 @@ impl Service {
             held: false,
             observed: Duration::ZERO,
             deadline_passed: false,
-            alarmed: false,
+            alarmed: None,
             remarks: Vec::new(),
             moving_for: Cause::default(),
             token: 0,
@@ -153,6 +156,7 @@ impl Service {
             // Whatever an earlier process intended was honoured when the state was read.
             last_intent: millis(clock::unix()),
             base: Base::default(),
+            intended: true,
             write_error: None,
             unsaved: false,
             unsaved_for: Duration::ZERO,
@@ -266,7 +270,7 @@ impl Service {
         let queried = self.query(dt).filter(|_| pools.stable.standing() != Standing::Down);
         let verdict = self.judge_rollout(stage, dt, pools)?;
         let verdict = self.with_queries(verdict, stage);
-        self.alarm(&verdict);
+        self.alarm(&verdict, dt);
         if let Stage::Step(step) = stage {
             self.say_held(step, &verdict);
         }
@@ -324,13 +328,13 @@ impl Service {
     fn watch_tick(&mut self, dt: Duration, pools: &Pools) -> Follows {
         if self.live.weight.is_zero() || pools.canary.is_none() {
             self.verdict = None;
-            self.alarmed = false;
+            self.alarmed = None;
             self.live.watch = None;
             return None;
         }
         if self.config.judge.watch {
             let verdict = self.judge_watch(dt, pools)?;
-            self.alarm(&verdict);
+            self.alarm(&verdict, dt);
             let bad = verdict.ruling == Ruling::Rollback;
             let cause = Cause::of_verdict(&verdict);
             self.verdict = Some(verdict);
@@ -341,32 +345,26 @@ impl Service {
         self.empty(pools)
     }
 
-    fn alarm(&mut self, verdict: &Verdict) {
-        if verdict.alarm && !self.alarmed {
-            let words = verdict.words.clone();
-            tracing::error!(service = self.config.name, words, "alarm");
-            self.remarks.push(Remark { kind: "alarm", words });
+    /// Says an alarm when it begins and when it is over.
+    pub(super) fn alarm(&mut self, verdict: &Verdict, dt: Duration) {
+        let name = &self.config.name;
+        match &mut self.alarmed {
+            None if verdict.alarm => {
+                let words = verdict.words.clone();
+                tracing::error!(service = name, words, "alarm");
+                self.remarks.push(Remark { kind: "alarm", words });
+                self.alarmed = Some(Duration::ZERO);
+            }
+            Some(quiet) if verdict.alarm => *quiet = Duration::ZERO,
+            Some(quiet) if *quiet + dt < ALARM_QUIET => *quiet += dt,
+            Some(_) => {
+                let words = "the stable pool answers again".to_owned();
+                tracing::info!(service = name, words, "alarm over");
+                self.remarks.push(Remark { kind: "alarm_over", words });
+                self.alarmed = None;
+            }
+            None => {}
         }
-        if self.alarmed && !verdict.alarm {
-            let words = "the stable pool answers again".to_owned();
-            tracing::info!(service = self.config.name, words, "alarm over");
-            self.remarks.push(Remark { kind: "alarm_over", words });
-        }
-        self.alarmed = verdict.alarm;
-    }
-
-    /// Says once a step that it takes longer than it was meant to.
-    fn say_held(&mut self, step: usize, verdict: &Verdict) {
-        let Some(rollout) = &self.live.rollout else { return };
-        let Some(Step { hold, .. }) = rollout.plan.steps.get(step) else { return };
-        let ab = rollout.plan.strategy == Strategy::Ab;
-        if self.held || ab || self.observed < *hold + HELD_AFTER {
-            return;
-        }
-        self.held = true;
-        let words = format!("step {} is held: {}", step + 1, verdict.words);
-        tracing::warn!(service = self.config.name, words, "held");
-        self.remarks.push(Remark { kind: "held", words });
     }
 
     /// A canary without a healthy endpoint is left at once, unless stable is no better.

@@ -37,6 +37,9 @@ pub struct ServiceView {
     pub placebo: Option<PlaceboView>,
     /// Ids of releases that were rolled back and are refused.
     pub rejected: Vec<String>,
+    /// Why the state cannot be written: what is done now is lost with the process.
+    #[serde(default)]
+    pub unsaved: Option<String>,
     /// Who lets nothing go forward, while somebody does.
     #[serde(default)]
     pub frozen: Option<FreezeView>,

@@ -40,6 +40,7 @@ pub(super) fn of(service: &Service, publisher: &Publisher) -> ServiceView {
         verdict: service.verdict.clone().filter(|_| state.is_running() || live.watch.is_some()),
         placebo: placebo(service),
         rejected: live.rejected.clone(),
+        unsaved: service.write_error.clone(),
         frozen: live.frozen(millis(clock::unix())).map(FreezeView::of),
         rehearsal: live.rehearsal.clone(),
         by_hand: live.by_hand.clone(),

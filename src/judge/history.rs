@@ -19,7 +19,7 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    const SPAN_S: f64 = 10.0;
+    pub(super) const SPAN_S: f64 = 10.0;
     /// Fewer requests than this are not called a rate.
     const REQUESTS: u64 = 20;
     /// A bound for absurdly short slices; ten seconds of ordinary ones are forty.

@@ -1,5 +1,6 @@
 //! From evidence to a ruling: the rules in the order in which they apply.
 
+use super::history::Recent;
 use super::settings::Mode;
 use super::slice::Slice;
 use super::threshold::Finding;
@@ -154,8 +155,9 @@ impl Judge {
         let rate = self.recent.error_rate(now_s)?;
         (rate > self.settings.stable_dead).then(|| {
             format!(
-                "the stable pool fails {} of its requests; nothing is decided",
-                words::percent(rate)
+                "the stable pool failed {} of its requests in the last {} s; nothing is decided",
+                words::percent(rate),
+                Recent::SPAN_S
             )
         })
     }

@@ -70,12 +70,16 @@ fn the_strongest_evidence_and_what_was_missing_are_shown() {
 
 #[test]
 fn a_reason_is_not_said_twice() {
-    assert_eq!(
-        because("p99", "p99: canary 3 of 4 above 129 ms"),
-        "p99: canary 3 of 4 above 129 ms"
-    );
-    assert_eq!(because("p99", "p99.9: canary 3 of 4"), "p99: p99.9: canary 3 of 4");
-    assert_eq!(because("err", "errors: canary 3 of 4"), "err: errors: canary 3 of 4");
+    let of = |what: &str, reason: &str, words: &str| {
+        let mut decision = fixture::rollout("step", None).decisions.remove(0);
+        decision.decision = what.into();
+        (decision.reason, decision.words) = (reason.into(), words.into());
+        because(&decision)
+    };
+    assert_eq!(of("rolled_back", "p99", "p99: canary 3 of 4"), "p99: canary 3 of 4");
+    assert_eq!(of("rolled_back", "p99", "p99.9: canary 3 of 4"), "p99: p99.9: canary 3 of 4");
+    assert_eq!(of("rolled_back", "err", "errors: canary 3 of 4"), "err: errors: canary 3 of 4");
+    assert_eq!(of("alarm", "alarm", "stable is down"), "stable is down");
 }
 
 #[test]

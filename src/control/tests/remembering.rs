@@ -1,9 +1,11 @@
 //! What the record of a release holds beside its decisions.
 
+use std::time::Duration;
+
 use super::world::World;
 use crate::control::publish::Cohort;
 use crate::control::service::Remark;
-use crate::judge::Interval;
+use crate::judge::{Interval, Verdict};
 use crate::measure::Delta;
 use crate::rollout::Event;
 
@@ -80,4 +82,25 @@ fn an_alarm_is_part_of_the_story_and_decides_nothing() {
     world.judged(Event::Fail);
     remark(&world, "alarm");
     assert_eq!(decisions(&world).last().unwrap(), "rolled_back", "the story has ended");
+}
+
+/// A pool that comes back may stumble for a while.
+#[test]
+fn an_alarm_that_comes_and_goes_is_one() {
+    let mut world = World::new();
+    world.reach_first_step("v1");
+    let alarm = |world: &World, alarm, ticks| {
+        let mut control = world.control();
+        let shop = control.services.get_mut("shop").unwrap();
+        let verdict = Verdict { alarm, ..Verdict::default() };
+        let dt = Duration::from_millis(100);
+        (0..ticks).for_each(|_| shop.alarm(&verdict, dt));
+        shop.remarks.drain(..).map(|remark| remark.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(alarm(&world, true, 10), ["alarm"]);
+    assert!(alarm(&world, false, 49).is_empty());
+    assert!(alarm(&world, true, 1).is_empty(), "it is still the same");
+    assert!(alarm(&world, false, 49).is_empty());
+    assert_eq!(alarm(&world, false, 50), ["alarm_over"], "once");
+    assert_eq!(alarm(&world, true, 1), ["alarm"], "another");
 }

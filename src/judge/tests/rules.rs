@@ -148,7 +148,7 @@ fn a_stable_pool_that_fails_most_requests_is_dead() {
     };
     let (verdict, _) = run(&mut judge, 0, 1, dead(16));
     assert_eq!(verdict.reason, "both-bad");
-    let want = "the stable pool fails 53.3 % of its requests; nothing is decided";
+    let want = "the stable pool failed 53.3 % of its requests in the last 10 s; nothing is decided";
     assert_eq!(verdict.words, want);
     let (verdict, _) = run(&mut judge, 1, 1, dead(14));
     assert_eq!(verdict.reason, "limit", "30 of 60 is not above a half");
