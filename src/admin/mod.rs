@@ -35,8 +35,8 @@ pub mod api {
     pub use super::problem::CONTENT_TYPE as PROBLEM_TYPE;
     pub use super::routes::segment;
     pub use crate::control::{
-        Decision, Deploy, EndpointView, Evidence, FreezeView, GateReport, LatencyView, PoolView,
-        Rehearsed, Reloaded, RolloutView, ServiceView, ShareView,
+        Decision, Deploy, EndpointView, Evidence, FreezeView, GateReport, LatencyView, PlaceboView,
+        PoolView, Rehearsed, Reloaded, RolloutView, ServiceView, ShareView,
     };
 }
 

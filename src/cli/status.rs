@@ -2,7 +2,9 @@
 
 use super::table::{Align, table};
 use super::words::{self, NONE};
-use crate::admin::api::{EndpointView, GateReport, PoolView, RolloutView, ServiceView};
+use crate::admin::api::{
+    EndpointView, GateReport, PlaceboView, PoolView, RolloutView, ServiceView,
+};
 
 const COLUMNS: [(&str, Align); 9] = [
     ("POOL", Align::Left),
@@ -33,6 +35,15 @@ pub(super) fn one(view: &ServiceView) -> String {
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<9} {value}\n"));
     if !view.reason.is_empty() {
         line("reason", &words::one_line(&view.reason));
+    }
+    if let Some(PlaceboView { runs, fired, .. }) = &view.placebo
+        && *runs > 0
+    {
+        let word = if *runs == 1 { "trial" } else { "trials" };
+        line(
+            "placebo",
+            &format!("{fired} of {runs} {word} on equal halves of stable found a difference"),
+        );
     }
     if let Some(error) = &view.unsaved {
         line(

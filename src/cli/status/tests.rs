@@ -27,6 +27,15 @@ fn a_dead_pool_is_said_to_be_dead() {
 }
 
 #[test]
+fn the_judges_own_false_alarms_are_told() {
+    let mut view = fixture::service();
+    assert!(!one(&view).contains("placebo"), "before the first trial there is nothing to tell");
+    view.placebo = Some(PlaceboView { runs: 200, fired: 1, log_e: None, since: None });
+    let want = "  placebo   1 of 200 trials on equal halves of stable found a difference\n";
+    assert!(one(&view).contains(want), "{}", one(&view));
+}
+
+#[test]
 fn an_alarm_says_what_can_be_done() {
     let mut view = fixture::service();
     view.verdict.as_mut().unwrap().alarm = true;
