@@ -156,7 +156,10 @@ async fn what_was_acknowledged_survives_a_kill_and_so_does_the_history() {
         assert_eq!(told, 1, "{history}");
         assert!(serin.ask(&["explain", version]).status.success(), "{version}");
     }
-    let kept = fs::read_dir(dir.path().join("state/history/shop")).unwrap().count();
+    // A kill in the middle of a write leaves a file behind that is not in its place yet.
+    let names = fs::read_dir(dir.path().join("state/history/shop")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let kept = names.filter(|name| !name.starts_with('.')).count();
     assert_eq!(kept, 2, "the last rollout is in the state");
 }
 
