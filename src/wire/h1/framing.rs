@@ -85,7 +85,7 @@ pub(crate) fn request(
         b"TRACE" => return Err(Refusal::TRACE),
         _ => {}
     }
-    let framing = request_framing(line, fields)?;
+    let framing = framing(line.is_1_1, fields)?.unwrap_or_default();
     let target = target::read(line, fields)?;
     let mut awaits_100 = false;
     for expectation in fields.tagged(Tag::Expect) {
@@ -113,19 +113,20 @@ pub(crate) fn request(
     })
 }
 
-fn request_framing(line: &RequestLine, fields: &Fields) -> Result<Framing, Refusal> {
+/// How the fields frame a body, if they say so.
+fn framing(is_1_1: bool, fields: &Fields) -> Result<Option<Framing>, Refusal> {
     let (coded, measured) = (fields.has(Tag::TransferEncoding), fields.has(Tag::ContentLength));
     match (coded, measured) {
         (true, true) => Err(Refusal::TWO_FRAMINGS),
-        (true, false) if !line.is_1_1 => Err(Refusal::CODING_IN_1_0),
-        (true, false) => coding(fields).map(|()| Framing::Chunked),
+        (true, false) if !is_1_1 => Err(Refusal::CODING_IN_1_0),
+        (true, false) => coding(fields).map(|()| Some(Framing::Chunked)),
         (false, true) if fields.repeats(Tag::ContentLength) => Err(Refusal::TWO_LENGTHS),
         (false, true) => match fields.tagged(Tag::ContentLength).next().and_then(number) {
             None => Err(Refusal::BAD_LENGTH),
-            Some(0) => Ok(Framing::None),
-            Some(length) => Ok(Framing::Length(length)),
+            Some(0) => Ok(Some(Framing::None)),
+            Some(length) => Ok(Some(Framing::Length(length))),
         },
-        (false, false) => Ok(Framing::None),
+        (false, false) => Ok(None),
     }
 }
 
@@ -197,18 +198,7 @@ pub(crate) struct Answered {
 /// Judges an answer; `None` where its framing is unsound. Interim answers have none.
 pub(crate) fn response(line: &StatusLine, fields: &Fields, to_head: bool) -> Option<Answered> {
     let keep = Options::of(fields).keep(line.is_1_1);
-    let (coded, measured) = (fields.has(Tag::TransferEncoding), fields.has(Tag::ContentLength));
-    let framing = match (coded, measured) {
-        (true, true) => return None,
-        (true, false) if line.is_1_1 && coding(fields).is_ok() => Framing::Chunked,
-        (true, false) => return None,
-        (false, true) if fields.repeats(Tag::ContentLength) => return None,
-        (false, true) => match fields.tagged(Tag::ContentLength).next().and_then(number)? {
-            0 => Framing::None,
-            length => Framing::Length(length),
-        },
-        (false, false) => Framing::UntilClose,
-    };
+    let framing = framing(line.is_1_1, fields).ok()?.unwrap_or(Framing::UntilClose);
     if to_head || has_no_body(line.status) {
         return Some(Answered { framing: Framing::None, keep });
     }
