@@ -7,7 +7,7 @@ use super::service::Cause;
 use crate::clock;
 use crate::config::Target;
 use crate::rollout::plan::{Plan, Strategy, check_steps, default_steps};
-use crate::rollout::{End, Event, State};
+use crate::rollout::{self, End, Event, State};
 use crate::split::Weight;
 
 /// How many endpoints a deploy may name: each is checked, and looked at by every tick.
@@ -93,6 +93,7 @@ impl Control {
             && let Some(service) = self.services.get_mut(name)
             && service.is_stopped()
             && let Some(rollout) = &mut service.live.rollout
+            && rollout::next(rollout.state, event, &rollout.plan).is_ok()
         {
             // A person overrules the verdict that stopped it; another has to be earned anew.
             rollout.judge = None;
@@ -202,7 +203,6 @@ impl Control {
         }
         live.previous = None;
         live.retire_at_ms = None;
-        live.weight = Weight::ZERO;
         live.watch = None;
         live.rollout = Some(Rollout {
             id,
@@ -288,13 +288,6 @@ impl Control {
         self.persist(name);
         Ok(())
     }
-
-    /// Writes the state of service `name` without waiting for it.
-    fn persist(&mut self, name: &str) {
-        if let Some(service) = self.services.get_mut(name) {
-            service.token = super::saving::persist(&self.jobs, &mut self.tokens, service);
-        }
-    }
 }
 
 /// Whether `action` would put more users on a new version.
@@ -347,7 +340,7 @@ fn impossible(event: Event, state: State) -> String {
                 "cannot {what} while the next stage waits for the disk or for a hook; ask again, or pause it to give the move up"
             )
         }
-        State::Running { stage: crate::rollout::Stage::Gate, .. } if what == "promote" => {
+        State::Running { stage: rollout::Stage::Gate, .. } if what == "promote" => {
             "cannot promote: no release skips its gates".into()
         }
         state => format!("cannot {what}: the rollout is in state {}", state.name()),

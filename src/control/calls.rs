@@ -1,5 +1,7 @@
 //! Gates and hooks: when they are asked, and what follows from their answers.
 
+use std::time::Duration;
+
 use super::Control;
 use super::errand::{Errand, HookCall, Lane, News, Phase, REPORTS_MAX, What};
 use super::gates::{Asked, Failed, GateReport, Side};
@@ -126,8 +128,8 @@ impl Control {
             What::Report(report) => return service.keep_report(report),
             What::Gates(true) => service.gate_passed(),
             What::Gates(false) => service.gate_failed(),
-            What::Hook(phase, result) => {
-                service.keep_report(hook_report(phase, &result));
+            What::Hook { phase, result, took } => {
+                service.keep_report(hook_report(phase, &result, took));
                 match (phase, result) {
                     (Phase::EachStep | Phase::BeforePromote, Ok(_)) => {
                         service.awaited = None;
@@ -148,8 +150,7 @@ impl Control {
                         }
                         service.gate_passed();
                         // A kill must not start the new version twice.
-                        service.token =
-                            super::saving::persist(&self.jobs, &mut self.tokens, service);
+                        self.persist(&name);
                     }
                     (_, Ok(_)) => service.gate_passed(),
                     (_, Err(_)) => service.gate_failed(),
@@ -205,7 +206,7 @@ impl Control {
     }
 
     fn called(&mut self, name: &str, call: &Call, what: What) {
-        if let What::Hook(phase, result) = what {
+        if let What::Hook { phase, result, .. } = what {
             match result {
                 Ok(words) => tracing::info!(service = name, hook = phase.name(), words, "called"),
                 Err(Failed { words, .. }) => {
@@ -228,7 +229,7 @@ impl Control {
         if let Some(at) = service.live.calls.iter().position(is_it) {
             service.live.calls.remove(at);
         }
-        service.token = super::saving::persist(&self.jobs, &mut self.tokens, service);
+        self.persist(name);
     }
 
     /// What those who are asked are told.
@@ -293,7 +294,7 @@ impl Service {
     }
 }
 
-fn hook_report(phase: Phase, result: &Result<String, Failed>) -> GateReport {
+fn hook_report(phase: Phase, result: &Result<String, Failed>, took: Duration) -> GateReport {
     let (passed, words, output) = match result {
         Ok(words) => (true, words.clone(), None),
         Err(Failed { words, output }) => (false, words.clone(), output.clone()),
@@ -303,7 +304,7 @@ fn hook_report(phase: Phase, result: &Result<String, Failed>) -> GateReport {
         against: Role::Canary,
         passed,
         words,
-        took_ms: 0,
+        took_ms: millis(took),
         output,
     }
 }

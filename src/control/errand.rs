@@ -14,6 +14,7 @@ use super::gates::query::ask;
 use super::gates::sample::Finding;
 use super::gates::{self, Asked, Failed, GateReport};
 use super::rehearsal::Probed;
+use crate::clock;
 use crate::config::{Gate, Hook, Hooks, Query};
 use crate::split::Role;
 
@@ -94,7 +95,7 @@ pub(super) enum What {
     /// All gates passed, or one did not.
     Gates(bool),
     /// A hook passed or failed.
-    Hook(Phase, Result<String, Failed>),
+    Hook { phase: Phase, result: Result<String, Failed>, took: Duration },
     /// What a query of this number found.
     Query(usize, Finding),
     /// The probes of a rehearsal are done.
@@ -128,9 +129,8 @@ impl Errands {
     pub(super) fn gates(&mut self, service: &str, gates: Vec<Gate>, asked: Asked) -> u64 {
         let number = self.number();
         let (news, name) = (self.news.clone(), service.to_owned());
-        self.start(service, Lane::Awaited, async move {
+        self.start(service, number, Lane::Awaited, async move {
             let (reports, mut report) = mpsc::channel(REPORTS_MAX);
-            let send = |what| news.send(News { service: name.clone(), number, what });
             let asking = async move {
                 let all = gates::run(&gates, &asked, |report| {
                     // There are fewer gates than that.
@@ -140,11 +140,12 @@ impl Errands {
             };
             let telling = async {
                 while let Some(found) = report.recv().await {
-                    let _ = send(What::Report(found)).await;
+                    let what = What::Report(found);
+                    let _ = news.send(News { service: name.clone(), number, what }).await;
                 }
             };
             let (passed, ()) = tokio::join!(asking, telling);
-            let _ = send(What::Gates(passed)).await;
+            What::Gates(passed)
         });
         number
     }
@@ -152,12 +153,11 @@ impl Errands {
     /// Calls a hook, and returns the errand's number.
     pub(super) fn hook(&mut self, service: &str, call: HookCall, lane: Lane) -> u64 {
         let number = self.number();
-        let (news, name) = (self.news.clone(), service.to_owned());
-        self.start(service, lane, async move {
+        self.start(service, number, lane, async move {
             let HookCall { phase, hook, asked, event, deadline } = call;
+            let began = clock::now();
             let result = gates::hook(&hook, phase.name(), &asked, event, deadline).await;
-            let what = What::Hook(phase, result);
-            let _ = news.send(News { service: name, number, what }).await;
+            What::Hook { phase, result, took: clock::now() - began }
         });
         number
     }
@@ -165,11 +165,9 @@ impl Errands {
     /// Asks the judge's query number `index`, and returns the errand's number.
     pub(super) fn query(&mut self, service: &str, index: usize, query: Query, asked: Asked) -> u64 {
         let number = self.number();
-        let (news, name) = (self.news.clone(), service.to_owned());
-        self.start(service, Lane::Query(index), async move {
+        self.start(service, number, Lane::Query(index), async move {
             let limit = query.every.min(QUERY_LIMIT);
-            let what = What::Query(index, ask(&query, &asked, Role::Canary, limit).await);
-            let _ = news.send(News { service: name, number, what }).await;
+            What::Query(index, ask(&query, &asked, Role::Canary, limit).await)
         });
         number
     }
@@ -181,11 +179,7 @@ impl Errands {
         number: u64,
         probes: impl Future<Output = Result<Probed, String>> + Send + 'static,
     ) {
-        let (news, name) = (self.news.clone(), service.to_owned());
-        self.start(service, Lane::Rehearsal, async move {
-            let what = What::Rehearsed(probes.await);
-            let _ = news.send(News { service: name, number, what }).await;
-        });
+        self.start(service, number, Lane::Rehearsal, async { What::Rehearsed(probes.await) });
     }
 
     /// Tells control what is known without asking anybody.
@@ -215,13 +209,20 @@ impl Errands {
         });
     }
 
+    /// Runs `errand`, which ends what `lane` was busy with, and tells control what it found.
     fn start(
         &mut self,
         service: &str,
+        number: u64,
         lane: Lane,
-        errand: impl Future<Output = ()> + Send + 'static,
+        errand: impl Future<Output = What> + Send + 'static,
     ) {
-        let handle = self.service_thread.spawn(errand).abort_handle();
+        let (news, name) = (self.news.clone(), service.to_owned());
+        let telling = async move {
+            let what = errand.await;
+            let _ = news.send(News { service: name, number, what }).await;
+        };
+        let handle = self.service_thread.spawn(telling).abort_handle();
         if let Some(before) = self.running.insert((service.to_owned(), lane), handle) {
             before.abort();
         }

@@ -109,6 +109,11 @@ impl Service {
         self.live.state().is_running() || (self.config.judge.watch && !self.live.weight.is_zero())
     }
 
+    /// Why what the pools use is not known although it was asked for.
+    pub(super) fn open_resources(&self) -> Option<String> {
+        self.judging.resources.missing(self.resource_rules())
+    }
+
     /// What the file says of the resources of both pools, stable's first.
     pub(super) fn resource_rules(&self) -> [Option<&Resources>; 2] {
         let rule = |pool: &str| self.config.pools.get(pool)?.resources.as_ref();
@@ -164,7 +169,7 @@ impl Service {
         };
         let verdict = run(&mut judged, tick, |tick| self.judging.recording.tick(tick, weight));
         self.live.rollout.as_mut()?.judge = Some(judged);
-        Some(self.with_resources(verdict, stage, over_limit))
+        Some(said(verdict, over_limit))
     }
 
     /// Judges a share that was set by hand.
@@ -180,29 +185,7 @@ impl Service {
             self.live.watch = Some(self.new_judge(vec![rule], Purpose::Watch, |_| ()));
         }
         let verdict = run(self.live.watch.as_mut()?, tick, |_| ());
-        Some(self.with_resources(verdict, Stage::Step(0), over_limit))
-    }
-
-    /// A verdict in the light of what is known of resources: a broken limit has words of its own,
-    /// and nothing advances while they are asked for and not known.
-    fn with_resources(
-        &self,
-        mut verdict: Verdict,
-        stage: Stage,
-        over_limit: Option<String>,
-    ) -> Verdict {
-        if verdict.reason == "limit"
-            && let Some(words) = over_limit
-        {
-            verdict.words = words;
-        }
-        let ends = verdict.ruling == Ruling::Advance
-            || (stage == Stage::Guard && verdict.ruling == Ruling::Hold && !verdict.alarm);
-        if ends && let Some(words) = self.judging.resources.missing(self.resource_rules()) {
-            verdict.ruling = Ruling::Hold;
-            (verdict.reason, verdict.words) = ("resources".into(), words);
-        }
-        verdict
+        Some(said(verdict, over_limit))
     }
 
     /// The judge of the rollout's first step, and the first line of its recording.
@@ -276,6 +259,32 @@ impl Service {
         };
         (tick, over_limit)
     }
+}
+
+/// A verdict whose broken limit, if any, is said in words of its own.
+fn said(mut verdict: Verdict, over_limit: Option<String>) -> Verdict {
+    if verdict.reason == "limit"
+        && let Some(words) = over_limit
+    {
+        verdict.words = words;
+    }
+    verdict
+}
+
+/// Holds a verdict that would end its stage well while `open` names what is not known to be well.
+/// Says whether it does.
+pub(super) fn withhold(
+    verdict: &mut Verdict,
+    stage: Stage,
+    reason: &str,
+    open: Option<String>,
+) -> bool {
+    let ends = verdict.ruling == Ruling::Advance
+        || (stage == Stage::Guard && verdict.ruling == Ruling::Hold && !verdict.alarm);
+    let Some(words) = open.filter(|_| ends) else { return false };
+    verdict.ruling = Ruling::Hold;
+    (verdict.reason, verdict.words) = (reason.to_owned(), words);
+    true
 }
 
 /// Gives a judge its next tick, on the judge's own clock; `heard` hears exactly what it gets.

@@ -8,8 +8,7 @@ use std::time::Duration;
 use super::errand::Errand;
 use super::gates::sample::Finding;
 use super::service::{Cause, Service};
-use crate::judge::{Ruling, Verdict};
-use crate::rollout::{Event, Stage};
+use crate::rollout::Event;
 
 /// A bound that is broken so often in a row ends the release.
 const BROKEN_MAX: u32 = 3;
@@ -71,23 +70,15 @@ impl Service {
         Some((Event::Fail, Cause::own(&format!("query:{}", query.name), words)))
     }
 
-    /// A verdict in the light of the queries: nothing ends well that is not known to be well.
-    pub(super) fn with_queries(&self, mut verdict: Verdict, stage: Stage) -> Verdict {
-        let ends = verdict.ruling == Ruling::Advance
-            || (stage == Stage::Guard && verdict.ruling == Ruling::Hold && !verdict.alarm);
-        let open =
-            self.config.judge.queries.iter().zip(&self.queries.0).find_map(|(query, state)| {
-                match &state.last {
-                    Some(Finding::Kept(_)) => None,
-                    Some(Finding::Broken(words) | Finding::Missing(words)) => Some(words.clone()),
-                    None => Some(format!("{}: not answered yet", query.name)),
-                }
-            });
-        if ends && let Some(words) = open {
-            verdict.ruling = Ruling::Hold;
-            (verdict.reason, verdict.words) = ("query".into(), words);
-        }
-        verdict
+    /// Why a release cannot end well yet: a bound is broken, or its value is not known.
+    pub(super) fn open_query(&self) -> Option<String> {
+        self.config.judge.queries.iter().zip(&self.queries.0).find_map(
+            |(query, state)| match &state.last {
+                Some(Finding::Kept(_)) => None,
+                Some(Finding::Broken(words) | Finding::Missing(words)) => Some(words.clone()),
+                None => Some(format!("{}: not answered yet", query.name)),
+            },
+        )
     }
 }
 

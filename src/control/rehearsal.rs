@@ -235,7 +235,7 @@ impl Control {
                 service.gating.failed("rehearsal", rehearsed.words);
             }
         }
-        service.token = super::saving::persist(&self.jobs, &mut self.tokens, service);
+        self.persist(name);
     }
 }
 

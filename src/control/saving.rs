@@ -79,8 +79,7 @@ impl Control {
                 "the state was removed while serin runs; it is written anew"
             );
             service.base = service.base.again(Revision::NONE);
-            service.token = persist(&self.jobs, &mut self.tokens, service);
-            return;
+            return self.persist(name);
         }
         match take_over(service, entry) {
             Ok(()) => tracing::error!(
@@ -104,7 +103,7 @@ impl Control {
             self.decide(name, Event::Restarted, Cause::own("restart", words));
         } else {
             self.publisher.publish(service);
-            service.token = persist(&self.jobs, &mut self.tokens, service);
+            self.persist(name);
         }
     }
 
@@ -139,6 +138,13 @@ impl Control {
             }
         }
         self.acknowledge(dt);
+    }
+
+    /// Writes the state of service `name` without waiting for it.
+    pub(super) fn persist(&mut self, name: &str) {
+        if let Some(service) = self.services.get_mut(name) {
+            service.token = persist(&self.jobs, &mut self.tokens, service);
+        }
     }
 
     /// Writes every judge's state before the process ends, behind what is still being written.
@@ -189,7 +195,7 @@ impl Control {
             tracing::info!(service = name, words, "retired");
             let decision = decision("retired", Weight::FULL, &Cause::own("retire", words));
             service.live.call(Phase::Retire, &previous, &decision);
-            service.token = persist(&self.jobs, &mut self.tokens, service);
+            self.persist(&name);
             self.announce(&name, &decision);
         }
     }

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::errand::Errand;
 use super::gating::Gating;
-use super::judging::{Judging, Seen};
+use super::judging::{Judging, Seen, withhold};
 use super::live::{Call, Live, Rollout, millis};
 use super::notify::send::Sender;
 use super::queries::Queries;
@@ -268,13 +268,14 @@ impl Service {
         }
         // Nobody is sent back to a pool that is dead; what the business lacks may be its doing.
         let queried = self.query(dt).filter(|_| pools.stable.standing() != Standing::Down);
-        let verdict = self.judge_rollout(stage, dt, pools)?;
-        let verdict = self.with_queries(verdict, stage);
+        let mut verdict = self.judge_rollout(stage, dt, pools)?;
+        let unread = withhold(&mut verdict, stage, "resources", self.open_resources());
+        let unanswered = withhold(&mut verdict, stage, "query", self.open_query());
         self.alarm(&verdict, dt);
         if let Stage::Step(step) = stage {
             self.say_held(step, &verdict);
         }
-        let event = self.after(stage, &verdict).or_else(|| self.empty(pools));
+        let event = self.after(stage, &verdict, unread || unanswered).or_else(|| self.empty(pools));
         self.verdict = Some(verdict);
         // While a bound is broken nothing goes forward, so this hides no other event but a hold's.
         match event {
@@ -283,8 +284,8 @@ impl Service {
         }
     }
 
-    /// What follows from a verdict on the running rollout.
-    fn after(&mut self, stage: Stage, verdict: &Verdict) -> Follows {
+    /// What follows from a verdict on the running rollout, which may be `withheld`.
+    fn after(&mut self, stage: Stage, verdict: &Verdict, withheld: bool) -> Follows {
         let cause = || Cause::of_verdict(verdict);
         let plan = &self.live.rollout.as_ref()?.plan;
         match (verdict.ruling, stage) {
@@ -294,7 +295,7 @@ impl Service {
                 if self.observed >= plan.guard
                     && verdict.evidence.canary_n > 0
                     && !verdict.alarm
-                    && !["resources", "query"].contains(&verdict.reason.as_str()) =>
+                    && !withheld =>
             {
                 let seconds = plan.guard.as_secs();
                 let words = format!("{seconds} s at 100% without a bad verdict");
@@ -333,7 +334,8 @@ impl Service {
             return None;
         }
         if self.config.judge.watch {
-            let verdict = self.judge_watch(dt, pools)?;
+            let mut verdict = self.judge_watch(dt, pools)?;
+            withhold(&mut verdict, Stage::Step(0), "resources", self.open_resources());
             self.alarm(&verdict, dt);
             let bad = verdict.ruling == Ruling::Rollback;
             let cause = Cause::of_verdict(&verdict);

@@ -6,6 +6,7 @@ use crate::control::command::Action;
 use crate::control::errand::{News, Phase, What};
 use crate::rollout::Event;
 use crate::rollout::plan::OnInconclusive;
+use std::time::Duration;
 
 fn share(world: &World) -> String {
     world.published().weight.to_string()
@@ -63,7 +64,7 @@ fn a_deadline_that_passes_in_a_freeze_is_not_forgotten() {
         let mut control = world.control();
         let shop = control.services.get_mut("shop").unwrap();
         let plan = &mut shop.live.rollout.as_mut().unwrap().plan;
-        plan.deadline = std::time::Duration::ZERO;
+        plan.deadline = Duration::ZERO;
         plan.on_inconclusive = OnInconclusive::Rollback;
     }
     world.act(FREEZE);
@@ -102,7 +103,8 @@ fn a_release_waits_until_the_hooks_of_the_one_before_were_called_about_their_own
     assert_eq!((call.phase, call.release.as_str()), (Phase::RolledBack, "v2"));
     world.write_all();
     assert_eq!(world.state(), "gate");
-    let what = What::Hook(Phase::RolledBack, Ok(String::new()));
+    let what =
+        What::Hook { phase: Phase::RolledBack, result: Ok(String::new()), took: Duration::ZERO };
     world.control().heard(News { service: "shop".into(), number, what });
     assert_eq!(world.control().services["shop"].live.calls.len(), 1, "what is done is not kept");
     world.tick();
