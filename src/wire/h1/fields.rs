@@ -44,21 +44,16 @@ impl Tag {
         if name.eq_ignore_ascii_case(known) { tag } else { Self::Other }
     }
 
-    /// Whether the field ends at this hop whatever `Connection` says (RFC 9110 §7.6.1).
-    pub(crate) const fn is_hop_by_hop(self) -> bool {
-        matches!(
-            self,
-            Self::Connection
-                | Self::Http2Settings
-                | Self::KeepAlive
-                | Self::ProxyAuthenticate
-                | Self::ProxyAuthorization
-                | Self::ProxyConnection
-                | Self::Te
-                | Self::TransferEncoding
-                | Self::Upgrade
-        )
-    }
+    /// The fields that end at this hop whatever `Connection` says (RFC 9110 §7.6.1).
+    const HOPS: u32 = Self::Connection.bit()
+        | Self::Http2Settings.bit()
+        | Self::KeepAlive.bit()
+        | Self::ProxyAuthenticate.bit()
+        | Self::ProxyAuthorization.bit()
+        | Self::ProxyConnection.bit()
+        | Self::Te.bit()
+        | Self::TransferEncoding.bit()
+        | Self::Upgrade.bit();
 
     const fn bit(self) -> u32 {
         1 << self as u32
@@ -199,31 +194,11 @@ impl Fields {
     /// added later cannot be dropped by a message.
     pub(crate) fn drop_hop_by_hop(&mut self) {
         let Self { bytes, lines, seen, .. } = self;
-        const HOPS: u32 = {
-            let mut bits = 0;
-            let tags = [
-                Tag::Connection,
-                Tag::Http2Settings,
-                Tag::KeepAlive,
-                Tag::ProxyAuthenticate,
-                Tag::ProxyAuthorization,
-                Tag::ProxyConnection,
-                Tag::Te,
-                Tag::TransferEncoding,
-                Tag::Upgrade,
-            ];
-            let mut at = 0;
-            while at < tags.len() {
-                bits |= tags[at].bit();
-                at += 1;
-            }
-            bits
-        };
-        if *seen & HOPS == 0 {
+        if *seen & Tag::HOPS == 0 {
             return;
         }
         for at in 0..lines.len() {
-            lines[at].kept &= !lines[at].tag.is_hop_by_hop();
+            lines[at].kept &= lines[at].tag.bit() & Tag::HOPS == 0;
             if lines[at].tag != Tag::Connection {
                 continue;
             }
