@@ -99,7 +99,7 @@ impl Worker {
                 async move {
                     let net::Connection { stream, peer, drain, counted } = connection;
                     let client = Client::new(peer, false);
-                    server.serve(stream, client, drain).await;
+                    server.serve(stream, client, None, drain).await;
                     drop(counted);
                     Ok::<(), Infallible>(())
                 }
@@ -144,5 +144,8 @@ fn rules(listener: &Listener) -> Rules {
         body_idle: timeouts.body_idle,
         idle: timeouts.idle,
         stream_idle: timeouts.stream_idle,
+        http1: true,
+        http2: true,
+        h2_streams: limits.h2_streams,
     }
 }

@@ -151,6 +151,11 @@ impl ResponseHead {
         inner.fields.write(|run| out.push(run));
     }
 
+    /// The fields that go on.
+    pub(super) fn fields(&self) -> &Fields {
+        &self.0.fields
+    }
+
     /// The status code.
     pub fn status(&self) -> u16 {
         self.0.status
