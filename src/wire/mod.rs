@@ -5,6 +5,7 @@
 
 mod body;
 mod caller;
+mod date;
 mod error;
 mod field;
 mod h1;

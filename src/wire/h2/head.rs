@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 
-use crate::wire::ResponseHead;
 use crate::wire::h1::fields::{Fields, Tag};
 use crate::wire::h1::framing::{self, Asked, Framing, Refusal};
 use crate::wire::h1::parse::{HeadLimits, RequestLine, Version};
 use crate::wire::head::{Head, Taken};
+use crate::wire::{ResponseHead, date};
 
 /// Judges a request by the rules of HTTP/1.1. `has_body` where more than the head comes.
 pub(super) fn take(
@@ -96,6 +96,11 @@ pub(super) fn answer(head: &ResponseHead, asked: Asked, framing: Framing) -> (Re
         // RFC 8441 §5
         *answer.status_mut() = StatusCode::OK;
         answer.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
+    }
+    if head.lacks_date()
+        && let Ok(date) = date::with_now(HeaderValue::from_str)
+    {
+        answer.headers_mut().insert(header::DATE, date);
     }
     let length = match framing {
         _ if answer.headers().contains_key(header::CONTENT_LENGTH) => None,

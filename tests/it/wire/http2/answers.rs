@@ -24,7 +24,7 @@ async fn an_answer_goes_on_without_what_is_of_its_connection() {
     let (head, body) = answer.await.unwrap().into_parts();
     let mut names: Vec<_> = head.headers.keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["server", "via", "x-stays"]);
+    assert_eq!(names, ["date", "server", "via", "x-stays"], "and the date that was missing");
     assert_eq!(head.headers.get_all("x-stays").iter().count(), 2);
     let (body, trailers) = collect(body).await;
     assert_eq!(body, "ok");
