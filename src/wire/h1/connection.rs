@@ -76,6 +76,8 @@ pub(in crate::wire) struct Connection<S: Service<Request>, W> {
     answer: Option<Answer<W>>,
     /// Since when the client has taken nothing of what is written to it.
     stuck: Option<Instant>,
+    /// Since when a client that ended its half has been told nothing.
+    hush: Option<Instant>,
     /// When a client that ended its half is looked after.
     probe: Option<Instant>,
     was_probed: bool,
@@ -111,6 +113,7 @@ where
             call: None,
             answer: None,
             stuck: None,
+            hush: None,
             probe: None,
             was_probed: false,
             is_draining: false,
@@ -295,9 +298,12 @@ where
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         let Some(answer) = &mut self.answer else { return Poll::Ready(Err(End::Closed)) };
         let kept = match answer.poll(&self.side, cx) {
-            Progress::Waits => {
+            Progress::Waits { moved } => {
                 self.stuck = None;
-                return Poll::Pending;
+                if moved {
+                    self.hush = None;
+                }
+                return self.poll_listener(cx);
             }
             Progress::Stuck { moved } => {
                 if moved {
@@ -310,13 +316,29 @@ where
             Progress::Done { keep } => keep,
         };
         self.answer = None;
-        self.stuck = None;
+        (self.stuck, self.hush) = (None, None);
         let side = self.side.borrow();
         if kept && side.reader.is_done() && !self.is_draining {
             Poll::Ready(Ok(State::Idle))
         } else {
             Poll::Ready(Ok(State::Leaving))
         }
+    }
+
+    /// Notices a client that goes while its answer stands still. One that only ended its half
+    /// cannot be told from it until something is sent.
+    fn poll_listener(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
+        let mut side = self.side.borrow_mut();
+        if side.reader.is_done() && side.inbox.is_none() && !side.ended {
+            match side.poll_read(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Closed)),
+                Poll::Ready(Ok(_)) | Poll::Pending => {}
+            }
+        }
+        if side.ended && self.hush.is_none() {
+            self.hush = Some(clock::now());
+        }
+        Poll::Pending
     }
 
     /// Ends the connection so that the client can read all that was written to it: a socket that

@@ -18,6 +18,9 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// it. It means that the request is being served (RFC 2518 §10.1), and clients skip what they do
 /// not know of the interim answers (RFC 9110 §15.2).
 const PROBE: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+/// How long an answer may pause that goes to a client which ended its half: most such clients are
+/// gone.
+const HUSH: Duration = Duration::from_secs(10);
 const SLOW: Refusal = Refusal { status: 408, reason: "the request's head took too long\n" };
 
 /// What may take too long.
@@ -33,6 +36,8 @@ pub(super) enum Limit {
     Stuck,
     /// The client, in being silent after it ended its half.
     Probe,
+    /// The upstream, in saying nothing to a client that ended its half.
+    Hush,
 }
 
 impl<S, W> Connection<S, W>
@@ -56,6 +61,7 @@ where
             (Limit::Body, body.map(|since| since + rules.body_idle)),
             (Limit::Stuck, self.stuck.map(|since| since + rules.stream_idle)),
             (Limit::Probe, self.probe),
+            (Limit::Hush, self.hush.map(|since| since + HUSH)),
         ]
         .into_iter()
         .filter_map(|(limit, at)| Some((limit, at?)))
@@ -79,7 +85,7 @@ where
                 true
             }
             Limit::Probe => self.look_after_client(),
-            Limit::Request | Limit::Stuck | Limit::End => {
+            Limit::Request | Limit::Stuck | Limit::Hush | Limit::End => {
                 tracing::debug!(%peer, ?limit, state = ?self.state, "a client took too long");
                 false
             }
