@@ -178,7 +178,9 @@ where
         self.open.set(self.open.get() + 1);
         self.idle = None;
         let counted = Counted(Rc::clone(&self.open));
-        let serving = stream::serve(Rc::clone(&self.server), self.client.clone(), request, respond);
+        let has_fragment = self.io.take_mark(respond.stream_id().as_u32());
+        let (server, client) = (Rc::clone(&self.server), self.client.clone());
+        let serving = stream::serve(server, client, request, respond, has_fragment);
         tokio::task::spawn_local(async move {
             serving.await;
             drop(counted);

@@ -52,6 +52,11 @@ impl Cork {
         self.0.borrow().meter.is_amid()
     }
 
+    /// Whether the request on `stream` is to be refused for its path. Asked once.
+    pub(super) fn take_mark(&self, stream: u32) -> bool {
+        self.0.borrow_mut().meter.take_mark(stream)
+    }
+
     /// Whether the client sends too many frames that carry nothing.
     pub(super) fn is_flooded(&self) -> bool {
         self.0.borrow().is_flooded

@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::block::Block;
+use super::fragment;
+
 /// What a client may send in frames that carry nothing, in points a [`SPAN`].
 const POINTS_MAX: u32 = 1000;
 /// A request that is taken back has cost an upstream something.
 const POINTS_OF_RESET: u32 = 10;
 const SPAN: Duration = Duration::from_secs(1);
+/// How many requests may wait to be refused.
+const MARKED_MAX: usize = 200;
 /// Bytes of a frame's head (RFC 9113 §4.1).
 const HEAD: usize = 9;
 
@@ -33,6 +38,9 @@ pub(super) struct Meter {
     /// Whether a head of a request has begun and not ended.
     is_in_head: bool,
     has_greeted: bool,
+    block: Block,
+    /// Requests that are to be refused: their path has a fragment.
+    marked: Vec<u32>,
     points: u32,
     /// When the span began that they are counted in.
     since: Option<Instant>,
@@ -40,9 +48,24 @@ pub(super) struct Meter {
 
 impl Meter {
     /// For a connection that begins with `preface` bytes that are no frames.
-    pub(super) const fn new(preface: usize) -> Self {
-        let (head, got, skip) = ([0; HEAD], 0, preface);
-        Self { head, got, skip, is_in_head: false, has_greeted: false, points: 0, since: None }
+    pub(super) fn new(preface: usize) -> Self {
+        Self {
+            head: [0; HEAD],
+            got: 0,
+            skip: preface,
+            is_in_head: false,
+            has_greeted: false,
+            block: Block::default(),
+            marked: Vec::new(),
+            points: 0,
+            since: None,
+        }
+    }
+
+    /// Whether the request on `stream` is to be refused. Asked once.
+    pub(super) fn take_mark(&mut self, stream: u32) -> bool {
+        let at = self.marked.iter().position(|marked| *marked == stream);
+        at.map(|at| self.marked.swap_remove(at)).is_some()
     }
 
     /// Whether the rest of something is to come that is no body: of a head, or of a frame.
@@ -61,6 +84,10 @@ impl Meter {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
+            if skipped > 0 && matches!(self.head[3], HEADERS | CONTINUATION) {
+                self.block.add(&bytes[..skipped]);
+                points += self.part();
+            }
             bytes = &bytes[skipped..];
             let taken = (HEAD - self.got).min(bytes.len());
             self.head[self.got..self.got + taken].copy_from_slice(&bytes[..taken]);
@@ -82,18 +109,35 @@ impl Meter {
         self.has_greeted = true;
         match kind {
             HEADERS => {
-                self.is_in_head = flags & END_HEADERS == 0;
-                0
+                self.is_in_head = true;
+                self.block.begin();
+                self.part()
             }
-            CONTINUATION => {
-                self.is_in_head &= flags & END_HEADERS == 0;
-                u32::from(length == 0)
-            }
+            CONTINUATION => self.part() + u32::from(length == 0),
             DATA => u32::from(length == 0 && flags & END_STREAM == 0),
             RST_STREAM => POINTS_OF_RESET,
             WINDOW_UPDATE => 0,
             _ => 1,
         }
+    }
+
+    /// A part of a header block may be whole, and the block with it.
+    fn part(&mut self) -> u32 {
+        if self.skip > 0 {
+            return 0;
+        }
+        let [_, _, _, kind, flags, stream @ ..] = self.head;
+        self.block.end_part(if kind == HEADERS { flags } else { 0 });
+        if flags & END_HEADERS == 0 || !self.is_in_head {
+            return 0;
+        }
+        self.is_in_head = false;
+        if !fragment::is_in_path(self.block.bytes()) {
+            return 0;
+        }
+        self.marked.push(u32::from_be_bytes(stream));
+        // Some of them nobody asks for, for they are refused for another reason as well.
+        if self.marked.len() > MARKED_MAX { POINTS_MAX + 1 } else { 1 }
     }
 
     /// Counts `points` at `now`; true when they are too many.
@@ -155,18 +199,38 @@ mod tests {
             assert_eq!(points, 14, "in pieces of {piece}");
             assert!(!meter.is_amid());
         }
-        let mut meter = Meter::new(24);
         for (count, is_amid) in [(23, false), (24, false), (30, true), (38, true), (39, false)] {
             let mut meter = Meter::new(24);
             meter.see(&frames[..count]);
             assert_eq!(meter.is_amid(), is_amid, "after {count} bytes");
             assert_eq!(meter.has_greeted(), count >= 33);
         }
+        let mut meter = Meter::new(24);
         meter.see(&frames[..24 + 15 + 309]);
         assert!(meter.is_amid(), "a head of which half has come");
         meter = Meter::new(0);
         meter.see(&frame(DATA, 0, 10)[..15]);
         assert!(!meter.is_amid(), "a body has a limit of its own");
+    }
+
+    #[test]
+    fn a_request_whose_path_has_a_fragment_is_marked() {
+        let block = b"\x82\x87\x44\x04/a#b";
+        let mut frames = frame(HEADERS, 0, 4);
+        frames[9..].copy_from_slice(&block[..4]);
+        let mut rest = frame(CONTINUATION, END_HEADERS, 4);
+        rest[9..].copy_from_slice(&block[4..]);
+        frames.extend(rest);
+        for piece in 1..frames.len() {
+            let mut meter = Meter::new(0);
+            for bytes in frames.chunks(piece) {
+                meter.see(bytes);
+            }
+            assert!(meter.take_mark(1) && !meter.take_mark(1) && !meter.take_mark(3));
+        }
+        let mut meter = Meter::new(0);
+        let points = meter.see(&frames.repeat(MARKED_MAX + 1));
+        assert!(points > POINTS_MAX, "marks have a bound");
     }
 
     #[test]

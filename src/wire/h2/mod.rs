@@ -1,16 +1,19 @@
 //! HTTP/2 towards clients (RFC 9113). The h2 crate does frames, HPACK and windows.
 //!
 //! ```text
-//!   connection -> cork, meter              one task for a connection: its limits, its end
-//!        |                                 what one turn writes leaves in one write
+//!   connection -> cork                     one task for a connection: its limits, its end
+//!        |         |                       what one turn writes leaves in one write
+//!        |         \-> meter -> block      what comes, frame by frame
 //!        \-> stream -> answer              one task for a request
 //!              |-> head                    judged by the rules of HTTP/1.1
 //!              \-> inbound                 its body
 //! ```
 
 mod answer;
+mod block;
 mod connection;
 mod cork;
+mod fragment;
 mod head;
 mod inbound;
 mod meter;

@@ -12,18 +12,19 @@ use tower::Service;
 use super::inbound::Inbound;
 use super::{answer, head};
 use crate::wire::caller::{Caller, Mailbox};
-use crate::wire::h1::framing::{Asked, Framing};
+use crate::wire::h1::framing::{Asked, Framing, Refusal};
 use crate::wire::h1::slab::Slab;
 use crate::wire::head::Taken;
 use crate::wire::server::Server;
 use crate::wire::{Body, Client, Request, Response, Watch, own};
 
-/// Serves one request.
+/// Serves one request. Whether its path `has_fragment` is known of its frames only.
 pub(super) async fn serve<S, W>(
     server: Rc<Server<S>>,
     client: Client,
     request: http::Request<RecvStream>,
     mut respond: SendResponse<Slab>,
+    has_fragment: bool,
 ) where
     S: Service<Request, Response = Response<W>, Error = Infallible> + Clone + 'static,
     W: Watch + 'static,
@@ -31,7 +32,11 @@ pub(super) async fn serve<S, W>(
     let rules = &server.rules;
     let (parts, stream) = request.into_parts();
     let has_body = !stream.is_end_stream();
-    let taken = head::take(&parts, has_body, &rules.head_limits(), rules.body_bytes);
+    let taken = if has_fragment {
+        Err(Refusal::BAD_TARGET)
+    } else {
+        head::take(&parts, has_body, &rules.head_limits(), rules.body_bytes)
+    };
     // Trailers need no leave here (RFC 9113 §8.1).
     let asked = Asked { is_head: head::is_head(&parts), is_1_1: true, keep: true, trailers: true };
     drop(parts);

@@ -60,6 +60,7 @@ async fn nothing_of_a_bad_request_is_ever_forwarded() {
         (get(&[(":authority", "u@a")]), Fate::Status(400)),
         (get(&[(":authority", "a:99999")]), Fate::Status(400)),
         (get(&[(":path", "*")]), Fate::Status(400)),
+        (get(&[(":path", "/a#b")]), Fate::Status(400)),
         (get(&[(":path", "/\u{e9}")]), Fate::Status(400)),
         (get(&[(":path", "a")]), MALFORMED),
         (get(&[(":path", "/a b")]), MALFORMED),
