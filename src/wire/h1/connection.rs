@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::alarm::Alarm;
+use super::alarm::{Alarm, Limit};
 use super::answer::{Answer, Progress};
 use super::framing::{Asked, Refusal};
 use super::parse;
@@ -55,21 +55,6 @@ enum State {
     Idle,
     /// All is said; what the client still sends is thrown away.
     Leaving,
-}
-
-/// What may take too long.
-#[derive(Clone, Copy, Debug)]
-enum Limit {
-    /// The whole of it.
-    End,
-    /// The next request.
-    Request,
-    /// The next piece of the request's body.
-    Body,
-    /// The client, in taking what is written to it.
-    Stuck,
-    /// The client, in being silent after it ended its half.
-    Probe,
 }
 
 pub(super) struct Connection<S: Service<Request>, W> {
@@ -193,6 +178,11 @@ where
                 self.state = self.refuse(SLOW);
                 true
             }
+            // Over TLS an end without a farewell looks like an attack.
+            Limit::Request if self.state == State::Idle => {
+                self.state = State::Leaving;
+                true
+            }
             Limit::Body => {
                 let mut side = self.side.borrow_mut();
                 (side.waiting, side.late) = (None, true);
@@ -245,7 +235,7 @@ where
                             (self.state, self.since) = (State::Head, Some(clock::now()));
                         }
                     } else if self.is_draining && self.state == State::Idle {
-                        return Poll::Ready(None);
+                        return Poll::Ready(Some(State::Leaving));
                     } else if self.since.is_none() {
                         self.since = Some(clock::now());
                     }
@@ -301,7 +291,7 @@ where
             }
             Poll::Pending => {
                 let mut side = self.side.borrow_mut();
-                while !side.outbox.is_empty() {
+                while !side.is_written() {
                     match side.poll_write(cx) {
                         Poll::Ready(Ok(_)) => self.stuck = None,
                         Poll::Ready(Err(_)) => return Poll::Ready(None),
@@ -379,7 +369,11 @@ where
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Option<State>> {
         let mut side = self.side.borrow_mut();
         if !self.is_shut {
-            let _ = ready!(Pin::new(&mut side.io).poll_shutdown(cx));
+            if Pin::new(&mut side.io).poll_shutdown(cx).is_pending() {
+                // Over TLS a farewell is written, and the client has to take it.
+                self.end.get_or_insert_with(|| clock::now() + LINGER);
+                return Poll::Pending;
+            }
             self.is_shut = true;
             let linger = clock::now() + LINGER;
             self.end = Some(self.end.map_or(linger, |end| end.min(linger)));
