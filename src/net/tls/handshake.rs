@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::server::{Accepted, Acceptor as Hello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
@@ -107,12 +107,8 @@ impl Acceptor {
         mut stream: TcpStream,
         limits: Limits,
     ) -> Result<TlsStream<TcpStream>, Refused> {
-        let begun = timeout(limits.first_byte, stream.readable()).await;
-        begun.map_err(|_| Refused::TooLong)?.map_err(Refused::Failed)?;
-        let end = clock::now() + limits.rest;
-        let hello = timeout_at(end, hello(&stream)).await.unwrap_or(Err((Refused::TooLong, None)));
-        let accepted = match hello {
-            Ok(accepted) => accepted,
+        let (accepted, end) = match hello(&stream, limits).await {
+            Ok(begun) => begun,
             Err((refused, word)) => {
                 if let Some(word) = word {
                     last_word(&mut stream, word).await;
@@ -133,18 +129,26 @@ impl Acceptor {
     }
 }
 
-/// Reads what the client wants; or says why not, and what the client is to be told of it.
-async fn hello(stream: &TcpStream) -> Result<Accepted, (Refused, Option<&'static [u8]>)> {
+/// Reads what the client wants, and says until when it has to be done; or why it is refused, and
+/// what it is to be told of that.
+async fn hello(
+    stream: &TcpStream,
+    limits: Limits,
+) -> Result<(Accepted, Instant), (Refused, Option<&'static [u8]>)> {
     let failed = |error: io::Error| (Refused::Failed(error), None);
+    let mut end = clock::now() + limits.first_byte;
     let mut socket = Socket { stream, first: None };
     let mut hello = Hello::default();
     loop {
+        let has_begun = socket.first.is_some();
         match hello.read_tls(&mut socket) {
-            Ok(0) if socket.first.is_none() => return Err((Refused::Left, None)),
+            Ok(0) if !has_begun => return Err((Refused::Left, None)),
             Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) if !has_begun => end = clock::now() + limits.rest,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                stream.readable().await.map_err(failed)?;
+                let readable = timeout_at(end, stream.readable()).await;
+                readable.map_err(|_| (Refused::TooLong, None))?.map_err(failed)?;
                 continue;
             }
             Err(error) => return Err(failed(error)),
@@ -154,7 +158,7 @@ async fn hello(stream: &TcpStream) -> Result<Accepted, (Refused, Option<&'static
             return Err((Refused::Plain, Some(IS_TLS)));
         }
         match hello.accept() {
-            Ok(Some(accepted)) => return Ok(accepted),
+            Ok(Some(accepted)) => return Ok((accepted, end)),
             Ok(None) => {}
             Err((error, mut alert)) => {
                 // A socket to which nothing was written has room for it.
