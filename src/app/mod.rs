@@ -4,7 +4,9 @@
 //! refusal. Then: a worker for each core, which only serves; one control thread, which only decides;
 //! and one service thread for the API, checks, look-ups and writes.
 
+mod certificates;
 pub mod demo;
+mod folders;
 pub mod foresight;
 pub mod replay;
 mod watched;
@@ -30,6 +32,7 @@ use crate::measure::Recorder;
 use crate::net::{self, Bound};
 use crate::table::Cell;
 use crate::telemetry::metrics::Metrics;
+use certificates::Certificates;
 use watched::Watched;
 use worker::Worker;
 
@@ -63,6 +66,7 @@ pub struct App {
     workers: Vec<Worker>,
     service_thread: ServiceThread,
     watched: Option<Watched>,
+    certificates: Option<Certificates>,
     listening: Arc<AtomicBool>,
 }
 
@@ -92,7 +96,9 @@ impl App {
         let (service_thread, service_handle) = ServiceThread::new()?;
         let (cell, metrics) = (Cell::default(), Metrics::default());
         let (writers, drain) = Recorder::split(config.workers);
-        let workers = worker::plan(writers, &config, &ports, &cell, &metrics);
+        let (acceptors, certificates) = certificates::load(&config, &metrics)
+            .map_err(|(key, error)| StartError(format!("`{key}`: {error}")))?;
+        let workers = worker::plan(writers, &config, &ports, &acceptors, &cell, &metrics);
         let listening = Arc::new(AtomicBool::new(false));
         let listener = ports.values().next().map(|bound| bound.address);
         let listener = listener.ok_or_else(|| StartError("no listener".to_owned()))?;
@@ -127,6 +133,7 @@ impl App {
             workers,
             service_thread,
             watched,
+            certificates,
             listening,
         })
     }
@@ -152,7 +159,8 @@ impl App {
     /// When a thread cannot be made, or one of them failed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let handle = self.admin.handle.clone();
-        let Self { ports, admin, admin_listener, metrics_listener, workers, watched, .. } = self;
+        let Self { ports, admin, admin_listener, metrics_listener, workers, .. } = self;
+        let (watched, certificates) = (self.watched, self.certificates);
         let mut service_thread = self.service_thread;
         let (stop_service, service_stopped) = watch::channel(false);
         let (gone, mut ended) = mpsc::channel(64);
@@ -162,6 +170,8 @@ impl App {
                 // It ends with the runtime.
                 let watching = watched.map(|watched| watched.run(admin.handle.clone()));
                 watching.map(|watching| runtime.spawn(watching));
+                let keeping = certificates.map(|kept| kept.run(admin.handle.reloads()));
+                keeping.map(|keeping| runtime.spawn(keeping));
                 runtime.block_on(serve_admin(admin, admin_listener, metrics_listener, stopped))
             })?
         };

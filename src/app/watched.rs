@@ -1,33 +1,22 @@
 //! Sees that the configuration file changed. What follows from it is control's to decide.
 //!
-//! The folder is watched and not the file, for editors and config maps put another file in its
-//! place. A watch tells nothing on network file systems and on some mounts, and does not say so;
-//! therefore the file is also looked at now and then. Only another content counts as a change, so
-//! that a bad file is complained about once, and a touch of the file is nothing.
+//! A watch tells nothing on network file systems and on some mounts, and does not say so; therefore
+//! the file is also looked at now and then. Only another content counts as a change, so that a bad
+//! file is complained about once, and a touch of the file is nothing.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, ModifyKind};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::folders::Events;
 use crate::config::Config;
 use crate::control::Handle;
 
-/// How long nothing may have happened before the file is read: whoever writes it is done by then.
-const QUIET: Duration = Duration::from_millis(200);
-/// How often it is put off at most, where something happens all the time.
-const QUIET_ROUNDS: u32 = 10;
 /// How often the file is looked at although nothing was told.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// No configuration is longer; what is beyond it counts for nothing.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -92,7 +81,7 @@ impl Watched {
         // The file may lie on a disk that is slow today, and this thread has others to serve.
         let looked = tokio::task::spawn_blocking(move || {
             // Watched before it is read: a change in between is told, and not missed.
-            let events = events.follow(&path);
+            let events = events.follow(std::slice::from_ref(&path));
             (events, content(&path))
         });
         let Ok((events, content)) = looked.await else { return false };
@@ -115,99 +104,10 @@ impl Watched {
 }
 
 /// What stands for the content of the file at `path`.
-fn content(path: &Path) -> Result<u64, String> {
+pub(super) fn content(path: &Path) -> Result<u64, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
     read.map(|_| xxh3_64(&bytes)).map_err(|error| error.to_string())
-}
-
-/// What the system tells about the folders in which the file lies.
-#[derive(Debug, Default)]
-struct Events {
-    told: Arc<Notify>,
-    /// Which folders these are; no others can be told of by `watcher`.
-    place: Place,
-    watcher: Option<RecommendedWatcher>,
-}
-
-/// The folders that a change of the file would be seen in: its own, and that of the file that a
-/// symbolic link leads to. Each with its number, for a folder may be replaced by another one.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Place {
-    folders: BTreeSet<(PathBuf, Option<u64>)>,
-    /// What the file is called there.
-    names: BTreeSet<OsString>,
-}
-
-impl Place {
-    fn of(path: &Path) -> Self {
-        let mut place = Self::default();
-        for path in [Some(path.to_owned()), path.canonicalize().ok()].into_iter().flatten() {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or_else(|| Path::new(".")).to_owned();
-            let number = folder.metadata().ok().map(|folder| folder.ino());
-            place.folders.insert((folder, number));
-            place.names.extend(path.file_name().map(OsString::from));
-        }
-        place
-    }
-}
-
-impl Events {
-    /// Watches where the file lies now.
-    fn follow(mut self, path: &Path) -> Self {
-        let place = Place::of(path);
-        if self.place == place {
-            return self;
-        }
-        self.place = place;
-        self.watcher = match watcher(&self.place, Arc::clone(&self.told)) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                let (path, every) = (path.display(), LOOK_EVERY);
-                tracing::warn!(%path, %error, ?every, "cannot watch the file; it is looked at now and then");
-                None
-            }
-        };
-        self
-    }
-
-    /// Waits until nothing is told any more, but not for ever.
-    async fn quiet(&self) {
-        for _ in 0..QUIET_ROUNDS {
-            if tokio::time::timeout(QUIET, self.told.notified()).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-fn watcher(place: &Place, told: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let names = place.names.clone();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        // An error may mean that events were lost.
-        if event.is_err() || event.is_ok_and(|event| concerns(&event, &names)) {
-            told.notify_one();
-        }
-    })?;
-    for (folder, _) in &place.folders {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
-}
-
-/// Whether `event` may have changed the content of the file that is called one of `names`. Reading
-/// it is an event as well, and a log that grows beside it is a thousand.
-fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
-    let of_the_file =
-        || event.paths.iter().filter_map(|path| path.file_name()).any(|name| names.contains(name));
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => of_the_file(),
-        EventKind::Access(_) => false,
-        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => of_the_file(),
-        // Another name may be a link on the way to the file.
-        _ => true,
-    }
 }
 
 #[cfg(test)]

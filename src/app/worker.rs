@@ -4,24 +4,27 @@ use std::cell::{Cell as StdCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use tokio::net::TcpStream;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
 
 use crate::config::{Config, Listener};
 use crate::measure::Writer;
-use crate::net::{self, Bound, Census, Drain, Port};
+use crate::net::tls::{Acceptor, Limits};
+use crate::net::{self, Bound, Census, Drain, Drained, Port};
 use crate::proxy;
 use crate::table::Cell;
 use crate::telemetry::metrics::{Metrics, PortMetrics};
 use crate::wire::Client;
 use crate::wire::client::Idle;
-use crate::wire::server::{Rules, Server};
+use crate::wire::server::{Protocol, Rules, Server};
 
 /// How often idle upstream connections are aged; one is closed after two rounds unused.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -31,7 +34,16 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 pub(super) struct Worker {
     writer: Writer,
     cell: Cell,
-    ports: HashMap<String, (Listener, Port)>,
+    ports: HashMap<String, Listening>,
+}
+
+/// What every worker has of a port.
+#[derive(Clone, Debug)]
+struct Listening {
+    listener: Listener,
+    port: Port,
+    /// Where it speaks TLS.
+    acceptor: Option<Acceptor>,
 }
 
 /// Plans a worker for each of `writers`.
@@ -39,10 +51,11 @@ pub(super) fn plan(
     writers: Vec<Writer>,
     config: &Config,
     bound: &BTreeMap<String, Bound>,
+    acceptors: &BTreeMap<String, Acceptor>,
     cell: &Cell,
     metrics: &Metrics,
 ) -> Vec<Worker> {
-    let ports: HashMap<String, (Listener, Port)> = bound
+    let ports: HashMap<String, Listening> = bound
         .keys()
         .filter_map(|name| {
             let listener = config.listeners.get(name)?.clone();
@@ -52,7 +65,8 @@ pub(super) fn plan(
                 census: Census::new(limits.connections, limits.connections_per_ip),
                 metrics: PortMetrics::new(metrics, name),
             };
-            Some((name.clone(), (listener, port)))
+            let acceptor = acceptors.get(name).cloned();
+            Some((name.clone(), Listening { listener, port, acceptor }))
         })
         .collect();
     let worker = |writer| Worker { writer, cell: cell.clone(), ports: ports.clone() };
@@ -90,16 +104,31 @@ impl Worker {
         let drain = Drain::default();
         let mut accepting = Vec::new();
         for (name, socket) in sockets {
-            let Some((listener, port)) = ports.remove(&name) else { continue };
+            let Some(Listening { listener, port, acceptor }) = ports.remove(&name) else {
+                continue;
+            };
             let rules = rules(&listener);
-            let stack = proxy::stack(&shared, listener.trusted_proxies.into());
+            let stack = proxy::stack(&shared, listener.trusted_proxies.clone().into());
             let server = Server::new(rules, stack);
+            let tls = acceptor.map(|acceptor| Rc::new(Tls::new(acceptor, &listener, &port)));
             let connection = tower::service_fn(move |connection: net::Connection| {
-                let server = Rc::clone(&server);
+                let (server, tls) = (Rc::clone(&server), tls.clone());
                 async move {
-                    let net::Connection { stream, peer, drain, counted } = connection;
-                    let client = Client::new(peer, false);
-                    server.serve(stream, client, None, drain).await;
+                    let net::Connection { stream, peer, mut drain, counted } = connection;
+                    let client = Client::new(peer, tls.is_some());
+                    match tls {
+                        None => server.serve(stream, client, None, drain).await,
+                        // Apart, so that the task of a plain connection stays small.
+                        Some(tls) => {
+                            Box::pin(async move {
+                                let accepted = tls.accept(stream, peer, &mut drain).await;
+                                let Some((stream, is_h2)) = accepted else { return };
+                                let agreed = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
+                                server.serve(stream, client, Some(agreed), drain).await;
+                            })
+                            .await;
+                        }
+                    }
                     drop(counted);
                     Ok::<(), Infallible>(())
                 }
@@ -132,8 +161,42 @@ impl Worker {
     }
 }
 
+/// The TLS of one port.
+struct Tls {
+    acceptor: Acceptor,
+    limits: Limits,
+    port: Port,
+}
+
+impl Tls {
+    fn new(acceptor: Acceptor, listener: &Listener, port: &Port) -> Self {
+        let Listener { timeouts, .. } = listener;
+        let limits = Limits { first_byte: timeouts.first_byte, rest: timeouts.head };
+        Self { acceptor, limits, port: port.clone() }
+    }
+
+    /// Does the handshake; counts the one that fails.
+    async fn accept(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        drain: &mut Drained,
+    ) -> Option<(TlsStream<TcpStream>, bool)> {
+        match self.acceptor.accept(stream, self.limits, drain).await {
+            Ok(accepted) => Some(accepted),
+            Err(refused) => {
+                tracing::debug!(listener = self.port.name, %peer, why = %refused, "no TLS");
+                if let Some(reason) = refused.name() {
+                    self.port.metrics.refused(reason);
+                }
+                None
+            }
+        }
+    }
+}
+
 fn rules(listener: &Listener) -> Rules {
-    let Listener { limits, timeouts, .. } = listener;
+    let Listener { limits, timeouts, protocols, .. } = listener;
     Rules {
         headers: limits.headers,
         header_bytes: limits.header_bytes,
@@ -144,8 +207,8 @@ fn rules(listener: &Listener) -> Rules {
         body_idle: timeouts.body_idle,
         idle: timeouts.idle,
         stream_idle: timeouts.stream_idle,
-        http1: true,
-        http2: true,
+        http1: protocols.http1,
+        http2: protocols.h2,
         h2_streams: limits.h2_streams,
     }
 }

@@ -51,12 +51,13 @@ const fn later(name: &'static str) -> Key {
 }
 
 /// Every table, in the order of the reference page.
-pub const SECTIONS: [&Section; 27] = [
+pub const SECTIONS: [&Section; 28] = [
     &ROOT,
     &ADMIN,
     &STATE,
     &WORKERS,
     &LISTENER,
+    &CERTIFICATE,
     &LISTENER_LIMITS,
     &LISTENER_TIMEOUTS,
     &SERVICE,
@@ -128,14 +129,28 @@ pub const LISTENER: Section = Section {
     path: "listeners.NAME",
     keys: &[
         key("bind", "", "its address, such as \"0.0.0.0:8080\""),
-        key("protocols", "[\"http/1.1\"]", "what is spoken on it"),
+        key("protocols", "[\"http/1.1\", \"h2\"]", "what is spoken on it"),
+        key(
+            "tls",
+            "",
+            "certificates, and for whom each is shown; without it the port is plain HTTP",
+        ),
         key("trusted_proxies", "[]", "networks whose forwarding headers are believed"),
         key("limits", "{}", "bounds on what a client may send"),
         key("timeouts", "{}", "bounds on how long a client may take"),
-        later("tls"),
         later("client_ca"),
         later("redirect_https"),
         later("proxy_protocol_from"),
+    ],
+};
+
+/// One certificate.
+pub const CERTIFICATE: Section = Section {
+    path: "listeners.NAME.tls",
+    keys: &[
+        key("hosts", "", "names that clients ask for; \"*\" is every other one"),
+        key("cert", "", "a file with the certificate, followed by those that vouch for it, as PEM"),
+        key("key", "", "a file with its private key, as PEM"),
     ],
 };
 

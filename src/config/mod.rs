@@ -4,22 +4,25 @@
 //! share is a share. Nothing here opens a socket or knows how a value is used.
 
 mod address;
+pub mod certificate;
 mod check;
 mod error;
 mod file;
 pub mod keys;
+mod listener;
 mod release;
 pub mod units;
 mod url;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::judge::{Objectives, Settings};
 use crate::rollout::plan::Plan;
 use crate::split::sticky::Source;
@@ -27,6 +30,7 @@ use crate::split::{Role, Weight};
 
 pub use crate::rollout::plan;
 pub use error::{Errors, Problem, Warning};
+pub use listener::{Certificate, Listener, ListenerLimits, ListenerTimeouts, Network, Protocols};
 pub use release::{
     Check, Compare, Expect, Gate, Hook, Hooks, Notify, NotifyFormat, Operator, Pid, Query,
     ResourceSource, Resources, Smoke, Url,
@@ -71,62 +75,6 @@ pub enum AdminBind {
     Tcp(SocketAddr),
     /// A Unix socket at this path.
     Unix(PathBuf),
-}
-
-/// One port that serves clients.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Listener {
-    /// Its address.
-    pub bind: SocketAddr,
-    /// Peers whose forwarding headers are believed.
-    pub trusted_proxies: Vec<Network>,
-    /// Bounds on what a client may send.
-    pub limits: ListenerLimits,
-    /// Bounds on how long it may take.
-    pub timeouts: ListenerTimeouts,
-}
-
-/// Bounds on what a client may send.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ListenerLimits {
-    /// Open connections.
-    pub connections: usize,
-    /// Open connections of one address.
-    pub connections_per_ip: usize,
-    /// Header lines of a request.
-    pub headers: usize,
-    /// Bytes of a request's head.
-    pub header_bytes: usize,
-    /// Bytes of a request's target.
-    pub target_bytes: usize,
-    /// Bytes of a request's body.
-    pub body_bytes: u64,
-    /// Streams of a connection of HTTP/2 that are open at the same time.
-    pub h2_streams: u32,
-}
-
-/// Bounds on how long a client may take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ListenerTimeouts {
-    /// From accept to the first byte.
-    pub first_byte: Duration,
-    /// From the first byte of a head to its last.
-    pub head: Duration,
-    /// Between two pieces of a request's body.
-    pub body_idle: Duration,
-    /// Between two requests.
-    pub idle: Duration,
-    /// Between two pieces of a response's body.
-    pub stream_idle: Duration,
-}
-
-/// An address range, written `10.0.0.0/8`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Network {
-    /// The network's address.
-    pub address: IpAddr,
-    /// How many leading bits count.
-    pub prefix: u8,
 }
 
 /// One service: what it matches, its pools and how it is released.
@@ -315,12 +263,15 @@ pub struct Judge {
 impl Config {
     /// Reads and checks the file at `path`, and returns all problems at once.
     pub fn load(path: &Path) -> Result<Self, Errors> {
-        let text = std::fs::read_to_string(path).map_err(|e| Errors::unreadable(path, &e))?;
-        let unicode = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        let environment = std::env::vars_os().filter_map(unicode).collect();
+        let (text, environment) = read(path)?;
         Self::parse(&text, path, &environment)
+    }
+
+    /// As [`Config::load`], but without a look at certificates. Those in use are watched by
+    /// themselves, and one that is bad today must keep nobody from changing a share.
+    pub fn reload(path: &Path) -> Result<Self, Errors> {
+        let (text, environment) = read(path)?;
+        check::config(&text, path, &environment, None)
     }
 
     /// Parses and checks `text`. `path` names the file in messages and is what relative paths in it
@@ -330,8 +281,16 @@ impl Config {
         path: &Path,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, Errors> {
-        check::config(text, path, environment)
+        check::config(text, path, environment, Some(clock::unix()))
     }
+}
+
+fn read(path: &Path) -> Result<(String, BTreeMap<String, String>), Errors> {
+    let text = std::fs::read_to_string(path).map_err(|e| Errors::unreadable(path, &e))?;
+    let unicode = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    Ok((text, std::env::vars_os().filter_map(unicode).collect()))
 }
 
 impl Default for Judge {
@@ -342,23 +301,6 @@ impl Default for Judge {
             objectives: Objectives::default(),
             record: None,
             queries: Vec::new(),
-        }
-    }
-}
-
-impl Network {
-    /// Whether `ip` is in the range; an IPv4-mapped address counts as IPv4.
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        fn same(a: u128, b: u128, bits: u32, prefix: u8) -> bool {
-            let drop = bits.saturating_sub(u32::from(prefix));
-            a.checked_shr(drop) == b.checked_shr(drop)
-        }
-        match (self.address, ip.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                same(a.to_bits().into(), b.to_bits().into(), 32, self.prefix)
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128, self.prefix),
-            _ => false,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What others may ask of control, and how it refuses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::view::{RolloutView, ServiceView};
 use crate::config::Target;
@@ -181,6 +182,7 @@ pub(super) type Acted = Result<Box<ServiceView>, Refusal>;
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
+    pub(super) reloads: Arc<Notify>,
 }
 
 const GONE: &str = "serin is shutting down";
@@ -277,7 +279,14 @@ impl Handle {
     /// # Errors
     /// When it is bad or cannot be applied; nothing was changed then.
     pub async fn reload(&self) -> Result<Reloaded, Refusal> {
-        self.ask(|reply| Command::Reload { reply }).await?
+        let reloaded = self.ask(|reply| Command::Reload { reply }).await?;
+        self.reloads.notify_one();
+        reloaded
+    }
+
+    /// Tells when a reload was asked for, whatever came of it: to who reads files of its own.
+    pub fn reloads(&self) -> Arc<Notify> {
+        Arc::clone(&self.reloads)
     }
 }
 

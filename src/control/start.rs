@@ -140,7 +140,7 @@ pub(super) fn prepare(setup: Setup, boot: String) -> Result<Prepared, Unusable> 
         stop: stop_inbox,
     };
     let work = Work { jobs: job_inbox, stored, questions: question_inbox };
-    Ok((control, inbox, Handle { commands }, stop, work))
+    Ok((control, inbox, Handle { commands, reloads: Arc::default() }, stop, work))
 }
 
 /// Which boot of the machine this is; after another one an intent may have been lost.
@@ -241,7 +241,7 @@ impl Control {
     }
 
     fn reload_from(&mut self, path: &Path) -> Result<Reloaded, Refusal> {
-        let config = Config::load(path).map_err(|errors| Refusal::Invalid(errors.to_string()))?;
+        let config = Config::reload(path).map_err(|errors| Refusal::Invalid(errors.to_string()))?;
         let mut known: BTreeMap<String, Live> =
             self.services.iter().map(|(name, s)| (name.clone(), s.live.clone())).collect();
         let (mut found, mut issuers) = (BTreeMap::new(), BTreeMap::new());

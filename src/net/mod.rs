@@ -6,6 +6,7 @@ mod accept;
 mod bind;
 mod census;
 mod drain;
+pub mod tls;
 
 pub use accept::{Connection, Port, serve};
 pub use bind::{Bound, bind};

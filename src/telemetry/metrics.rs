@@ -46,6 +46,10 @@ pub enum Metric {
     Connections,
     /// Connections turned away.
     Refused,
+    /// When a certificate ends.
+    CertificateExpires,
+    /// Changed certificates that could not be used.
+    CertificateReloadFailures,
 }
 
 /// What a metric is, for `# TYPE`.
@@ -61,7 +65,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric, in the order in which they are rendered.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Requests,
         Self::RequestDuration,
         Self::EndpointUp,
@@ -77,6 +81,8 @@ impl Metric {
         Self::TableGeneration,
         Self::Connections,
         Self::Refused,
+        Self::CertificateExpires,
+        Self::CertificateReloadFailures,
     ];
 
     /// Name, kind and help text.
@@ -130,6 +136,16 @@ impl Metric {
             }
             Self::Connections => ("serin_connections", Gauge, "Connections of clients."),
             Self::Refused => ("serin_refused_total", Counter, "Connections turned away."),
+            Self::CertificateExpires => (
+                "serin_certificate_expires_seconds",
+                Gauge,
+                "When the certificate in use expires, in seconds since the Unix epoch.",
+            ),
+            Self::CertificateReloadFailures => (
+                "serin_certificate_reload_failures_total",
+                Counter,
+                "Changed certificates that could not be used, so that the one before stayed.",
+            ),
         }
     }
 

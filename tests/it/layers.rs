@@ -12,7 +12,7 @@ const MAY_NAME: &[(&str, &[&str], Kind)] = &[
                     "telemetry", "wire"],                                     Kind::Shell),
     ("cli",       &["admin", "config"],                                       Kind::Shell),
     ("clock",     &[],                                                        Kind::Shell),
-    ("config",    &["judge", "rollout", "split"],                             Kind::Shell),
+    ("config",    &["clock", "judge", "rollout", "split"],                    Kind::Shell),
     ("control",   &["clock", "config", "judge", "measure", "outbound", "rollout", "split", "table",
                     "telemetry", "upstream"],                                 Kind::Shell),
     ("judge",     &[],                                                        Kind::Pure),

@@ -19,5 +19,6 @@ mod restarting;
 mod splitting;
 mod support;
 mod swapping;
+mod tls;
 mod watching;
 mod wire;

@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use notify::event::{CreateKind, DataChange, RenameMode};
+use notify::event::{AccessKind, AccessMode, CreateKind, DataChange, ModifyKind, RenameMode};
+use notify::{Event, EventKind};
 
 use super::*;
+use crate::app::folders::{Place, concerns};
 
 const NEVER: Duration = Duration::from_secs(3600);
 /// How long a change may take to be seen.
@@ -86,7 +89,7 @@ async fn without_any_event_the_file_is_looked_at() {
     fs::write(&path, "a").unwrap();
     let mut watched = Watched::at(&path, Duration::from_millis(20));
     // As on a file system that tells nothing.
-    watched.events.place = Place::of(&path);
+    watched.events.place = Place::of(std::slice::from_ref(&path));
     sees_nothing(&mut watched, "nothing").await;
     fs::write(&path, "b").unwrap();
     sees(&mut watched, "a change that nobody told of").await;

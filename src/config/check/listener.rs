@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::admin::{ADDRESS_HINT, Ports, address};
+use super::tls;
 use crate::config::error::Found;
 use crate::config::file::{Table, Value};
-use crate::config::{Listener, ListenerLimits, ListenerTimeouts, Network, keys};
+use crate::config::{Listener, ListenerLimits, ListenerTimeouts, Network, Protocols, keys};
 
 /// All listeners; there must be one.
 pub(super) fn listeners(root: &Table<'_>, ports: &mut Ports) -> Option<BTreeMap<String, Listener>> {
@@ -20,13 +21,13 @@ pub(super) fn listeners(root: &Table<'_>, ports: &mut Ports) -> Option<BTreeMap<
     let mut all = BTreeMap::new();
     for (name, table) in tables {
         let bind = bind(&table, ports, &name);
-        if let Some(value) = table.get("protocols") {
-            protocols(&value);
-        }
+        let protocols = table.read("protocols", protocols).unwrap_or_default();
+        let tls = table.read("tls", tls::certificates).unwrap_or_default();
         let trusted_proxies = table.read("trusted_proxies", networks).unwrap_or_default();
         let (limits, timeouts) = (limits(&table), timeouts(&table));
         if let Some(bind) = bind {
-            all.insert(name, Listener { bind, trusted_proxies, limits, timeouts });
+            let listener = Listener { bind, protocols, tls, trusted_proxies, limits, timeouts };
+            all.insert(name, listener);
         }
     }
     Some(all)
@@ -43,10 +44,25 @@ fn bind(table: &Table<'_>, ports: &mut Ports, name: &str) -> Option<SocketAddr> 
     Some(address)
 }
 
-fn protocols(value: &Value<'_>) {
-    let list = value.filled_list("write [\"http/1.1\"]").unwrap_or_default();
+const HTTP1: Protocols = Protocols { http1: true, h2: false };
+const H2: Protocols = Protocols { http1: false, h2: true };
+
+fn protocols(value: &Value<'_>) -> Option<Protocols> {
+    let list = value.filled_list("leave it out to speak both")?;
+    let mut all = Protocols { http1: false, h2: false };
     for value in list {
-        value.choice(&[("http/1.1", ())], &["h2"]);
+        let Some(one) = value.choice(&[("http/1.1", HTTP1), ("h2", H2)], &[]) else { continue };
+        if (one.http1 && all.http1) || (one.h2 && all.h2) {
+            value.refuse::<()>("a protocol is listed twice");
+        }
+        all = Protocols { http1: all.http1 || one.http1, h2: all.h2 || one.h2 };
+    }
+    Some(all)
+}
+
+impl Default for Protocols {
+    fn default() -> Self {
+        Self { http1: true, h2: true }
     }
 }
 

@@ -12,11 +12,13 @@ mod queries;
 mod resources;
 mod rollout;
 mod service;
+mod tls;
 mod users;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
@@ -27,18 +29,20 @@ use super::{Config, Errors, keys};
 /// The most syntax errors that are shown; one often begets many.
 const SYNTAX_ERRORS_MAX: usize = 5;
 
-/// Parses and checks `text`.
+/// Parses and checks `text`. `now`, since the Unix epoch, is when certificates have to hold; without
+/// it nobody looks at them.
 pub(super) fn config(
     text: &str,
     path: &Path,
     environment: &BTreeMap<String, String>,
+    now: Option<Duration>,
 ) -> Result<Config, Errors> {
     let source = Source::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(source.errors(path, syntax(&source, &errors)));
     }
-    let context = Context::new(text, path, environment);
+    let context = Context::new(text, path, environment, now);
     let config = root(&context, &source, document.get_ref());
     let (mut problems, warnings) = context.finish();
     match config {

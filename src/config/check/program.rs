@@ -1,6 +1,6 @@
 //! The programs that gates and hooks run: whether they are there, before a release depends on it.
 //!
-//! This is the only place of `check` that looks at the file system.
+//! Beside certificates, this is all that `check` looks at in the file system.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
@@ -24,25 +25,32 @@ pub(super) struct Context<'a> {
     text: &'a str,
     folder: PathBuf,
     environment: &'a BTreeMap<String, String>,
+    now: Option<Duration>,
     problems: RefCell<Vec<Found>>,
     warnings: RefCell<Vec<Found>>,
 }
 
 impl<'a> Context<'a> {
-    /// For `text`, which was read from `path`.
+    /// For `text`, which was read from `path`; see [`Context::now`].
     pub(super) fn new(
         text: &'a str,
         path: &Path,
         environment: &'a BTreeMap<String, String>,
+        now: Option<Duration>,
     ) -> Self {
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let (problems, warnings) = (RefCell::default(), RefCell::default());
-        Self { text, folder, environment, problems, warnings }
+        Self { text, folder, environment, now, problems, warnings }
     }
 
     /// The value of an environment variable.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str)
+    }
+
+    /// When certificates have to hold, since the Unix epoch; nobody looks at them where `None`.
+    pub(super) const fn now(&self) -> Option<Duration> {
+        self.now
     }
 
     /// The file's folder; empty where the file is named without one.

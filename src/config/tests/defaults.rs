@@ -30,6 +30,8 @@ fn the_smallest_file_is_all_defaults() {
         config.listeners["web"],
         Listener {
             bind: "127.0.0.1:0".parse().unwrap(),
+            protocols: Protocols { http1: true, h2: true },
+            tls: Vec::new(),
             trusted_proxies: Vec::new(),
             limits: ListenerLimits {
                 connections: 10_000,

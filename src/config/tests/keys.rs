@@ -13,6 +13,11 @@ fn with_table(path: &str, lines: &str) -> String {
             return with("").replacen("version = 1\n", &format!("{version}{lines}\n"), 1);
         }
         "listeners.NAME" => text.push_str(&format!("{lines}\n{shop}{POOLS}")),
+        "listeners.NAME.tls" => {
+            let base = ["hosts = [\"*\"]", "cert = \"a.pem\"", "key = \"a.key\""];
+            let certificate = element(lines, &base);
+            text.push_str(&format!("[[listeners.web.tls]]\n{certificate}{shop}{POOLS}"));
+        }
         "services.NAME" => text.push_str(&format!("{shop}{lines}\n{POOLS}")),
         "services.NAME.pools.POOL" => text.push_str(&format!("{shop}{POOLS}{lines}\n")),
         "services.NAME.match" | "services.NAME.force" => {
@@ -71,9 +76,8 @@ fn element(lines: &str, base: &[&str]) -> String {
 }
 
 /// What DESIGN promises for later, with a value as DESIGN writes it.
-const LATER: [(&str, &str); 36] = [
+const LATER: [(&str, &str); 32] = [
     ("state", "etcd = { endpoints = [\"http://127.0.0.1:2379\"] }"),
-    ("listeners.NAME", "tls = []"),
     ("listeners.NAME", "client_ca = \"clients.pem\""),
     ("listeners.NAME", "redirect_https = false"),
     ("listeners.NAME", "proxy_protocol_from = []"),
@@ -94,8 +98,6 @@ const LATER: [(&str, &str); 36] = [
     ("services.NAME.pools.POOL", "ca = \"ca.pem\""),
     ("services.NAME.pools.POOL.health", "grpc = true"),
     // Values of keys that are read now.
-    ("listeners.NAME", "protocols = [\"h2\"]"),
-    ("listeners.NAME", "protocols = [\"http/1.1\", \"h2\"]"),
     ("listeners.NAME", "bind = \"fd:web\""),
     ("services.NAME", "protocol = \"h2\""),
     ("services.NAME", "balance = \"ewma\""),
@@ -108,7 +110,6 @@ const LATER: [(&str, &str); 36] = [
     ("services.NAME", "assets = [\"/assets/\"]"),
     ("services.NAME", "mirror = {}"),
     ("listeners.NAME", "redirect_https = true"),
-    ("listeners.NAME", "tls = [{ hosts = [\"*\"], cert = \"a.pem\", key = \"a.key\" }]"),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ mod reference;
 mod release;
 mod resources;
 mod text;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::Path;

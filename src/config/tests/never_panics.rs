@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Where a certificate and its key lie.
+const CERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/outbound/tests");
+
 /// A file that uses every table.
 const RICH: &str = r#"version = 1
 [admin]
@@ -13,6 +16,8 @@ hosts = ["serin.internal"]
 threads = 2
 [listeners.web]
 bind = "0.0.0.0:8080"
+protocols = ["http/1.1", "h2"]
+tls = [{ hosts = ["localhost", "*"], cert = "${CERTS}/localhost.pem", key = "${CERTS}/localhost.key" }]
 trusted_proxies = ["10.0.0.0/8"]
 limits = { connections = 10, header_bytes = "32KiB" }
 timeouts = { head = "10s" }
@@ -64,7 +69,7 @@ prometheus = [{ name = "o", url = "http://p", query = "q", compare = "< 1", ever
 
 /// Reads `text`; what is wrong must be shown in full.
 fn read(text: &str) -> Result<(), TestCaseError> {
-    let Err(errors) = parse_in(text, &[("SECRET", "s")]) else { return Ok(()) };
+    let Err(errors) = parse_in(text, &[("SECRET", "s"), ("CERTS", CERTS)]) else { return Ok(()) };
     prop_assert!(!errors.problems().is_empty());
     let lines = text.split('\n').count();
     let mut last = 0;
@@ -81,7 +86,8 @@ fn read(text: &str) -> Result<(), TestCaseError> {
 
 #[test]
 fn the_rich_file_is_good() {
-    assert!(parse_in(RICH, &[("SECRET", "long enough")]).is_ok());
+    let config = parse_in(RICH, &[("SECRET", "long enough"), ("CERTS", CERTS)]);
+    assert!(config.is_ok(), "{config:?}");
 }
 
 #[test]

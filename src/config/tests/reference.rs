@@ -25,6 +25,7 @@ fn heading(section: &Section) -> String {
     let name = path.rsplit('.').next().unwrap_or_default();
     match path {
         "" => "## The file\n".to_owned(),
+        "listeners.NAME.tls" => "## `tls` of a listener\n".to_owned(),
         "services.NAME.gates" => format!("## `[[{path}]]`\n"),
         "services.NAME.pools.POOL.timeouts" => "## `timeouts` of a pool\n".to_owned(),
         "services.NAME.judge.prometheus" => "## `prometheus` of a judge\n".to_owned(),

@@ -78,7 +78,7 @@ impl<W: Watch> Answer<W> {
                 }
             }
             let mut client = side.borrow_mut();
-            if client.outbox.is_empty() {
+            if client.is_written() {
                 return match self.ended {
                     None => Progress::Waits { moved },
                     Some(result) => self.end(result, &client),

@@ -209,7 +209,7 @@ where
                             (self.state, self.since) = (State::Head, Some(clock::now()));
                         }
                     } else if self.is_draining && self.state == State::Idle {
-                        return Poll::Ready(Err(End::Closed));
+                        return Poll::Ready(Ok(State::Leaving));
                     } else if self.since.is_none() {
                         self.since = Some(clock::now());
                     }
@@ -260,7 +260,7 @@ where
             }
             Poll::Pending => {
                 let mut side = self.side.borrow_mut();
-                while !side.outbox.is_empty() {
+                while !side.is_written() {
                     match side.poll_write(cx) {
                         Poll::Ready(Ok(_)) => self.stuck = None,
                         Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Closed)),
@@ -346,7 +346,11 @@ where
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         let mut side = self.side.borrow_mut();
         if !self.is_shut {
-            let _ = ready!(Pin::new(&mut side.io).poll_shutdown(cx));
+            if Pin::new(&mut side.io).poll_shutdown(cx).is_pending() {
+                // Over TLS a farewell is written, and the client has to take it.
+                self.end.get_or_insert_with(|| clock::now() + LINGER);
+                return Poll::Pending;
+            }
             self.is_shut = true;
             let linger = clock::now() + LINGER;
             self.end = Some(self.end.map_or(linger, |end| end.min(linger)));

@@ -6,12 +6,13 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 use super::framing::Framing;
 use super::outbox::Outbox;
@@ -32,6 +33,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
     fn plain(&self) -> Option<&TcpStream> {
         None
     }
+
+    /// Whether it has taken bytes that are not on their way yet: then it wants to be flushed.
+    fn holds_back(&self) -> bool {
+        false
+    }
 }
 
 impl Io for TcpStream {
@@ -48,6 +54,20 @@ impl Io for TcpStream {
 
     fn plain(&self) -> Option<&TcpStream> {
         Some(self)
+    }
+}
+
+impl Io for TlsStream<TcpStream> {
+    fn reset_at_close(&self) {
+        self.get_ref().0.reset_at_close();
+    }
+
+    fn is_broken(&self) -> bool {
+        self.get_ref().0.is_broken()
+    }
+
+    fn holds_back(&self) -> bool {
+        self.get_ref().1.wants_write()
     }
 }
 
@@ -69,6 +89,8 @@ pub(crate) struct Side<I: ?Sized> {
     /// Whether the client has said that it sends nothing more.
     pub(crate) ended: bool,
     is_tunnel: bool,
+    /// Whether what has left the outbox is held back below.
+    is_held_back: bool,
     pub(crate) io: I,
 }
 
@@ -83,6 +105,7 @@ impl<I> Side<I> {
             late: false,
             ended: false,
             is_tunnel: false,
+            is_held_back: false,
             io,
         }
     }
@@ -172,7 +195,20 @@ impl<I: Io + ?Sized> Side<I> {
 
     /// Writes once; tells how many bytes the client took.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.outbox.poll_write(Pin::new(&mut self.io), cx)
+        let mut io = Pin::new(&mut self.io);
+        if self.is_held_back && self.outbox.is_empty() {
+            ready!(io.poll_flush(cx))?;
+            self.is_held_back = false;
+            return Poll::Ready(Ok(0));
+        }
+        let count = ready!(self.outbox.poll_write(io.as_mut(), cx))?;
+        self.is_held_back = io.holds_back();
+        Poll::Ready(Ok(count))
+    }
+
+    /// Whether all that was to be written is on its way.
+    pub(crate) const fn is_written(&self) -> bool {
+        self.outbox.is_empty() && !self.is_held_back
     }
 }
 
@@ -184,3 +220,6 @@ impl Io for tokio::io::DuplexStream {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

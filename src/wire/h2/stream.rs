@@ -15,7 +15,7 @@ use crate::wire::caller::{Caller, Mailbox};
 use crate::wire::h1::framing::{Asked, Framing, Refusal};
 use crate::wire::h1::slab::Slab;
 use crate::wire::head::Taken;
-use crate::wire::server::Server;
+use crate::wire::server::{Server, Slot};
 use crate::wire::{Body, Client, Request, Response, Watch, own};
 
 /// Serves one request. Whether its path `has_fragment` is known of its frames only.
@@ -29,6 +29,53 @@ pub(super) async fn serve<S, W>(
     S: Service<Request, Response = Response<W>, Error = Infallible> + Clone + 'static,
     W: Watch + 'static,
 {
+    let mut service = server.service();
+    let Ok(()) = poll_fn(|cx| service.poll_ready(cx)).await;
+    let (asked, begun) = begin(&server, service, client, request, has_fragment);
+    let response = match begun {
+        Begun::Answered(response) => Some(response),
+        Begun::Called(mut slot, mailbox) => {
+            let response = poll_fn(|cx| {
+                // Whoever takes its request back gets no answer, and no upstream goes on with it.
+                if respond.poll_reset(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                let Some(call) = slot.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+                let response = call.poll(cx);
+                for interim in mailbox.interims.borrow_mut().drain(..) {
+                    // Where there is nobody to send it to, the next poll says so.
+                    let _ = respond.send_informational(head::interim(&interim));
+                }
+                response.map(|Ok(response)| Some(response))
+            })
+            .await;
+            server.give_back(slot);
+            response
+        }
+    };
+    if let Some(response) = response {
+        answer::send(response, asked, respond, server.rules.stream_idle).await;
+    }
+}
+
+/// How a request begins.
+enum Begun<F, W> {
+    /// It goes no further.
+    Answered(Response<W>),
+    Called(Slot<F>, Rc<Mailbox>),
+}
+
+fn begin<S, W>(
+    server: &Server<S>,
+    mut service: S,
+    client: Client,
+    request: http::Request<RecvStream>,
+    has_fragment: bool,
+) -> (Asked, Begun<S::Future, W>)
+where
+    S: Service<Request, Response = Response<W>, Error = Infallible> + Clone + 'static,
+    W: Watch + 'static,
+{
     let rules = &server.rules;
     let (parts, stream) = request.into_parts();
     let has_body = !stream.is_end_stream();
@@ -39,19 +86,14 @@ pub(super) async fn serve<S, W>(
     };
     // Trailers need no leave here (RFC 9113 §8.1).
     let asked = Asked { is_head: head::is_head(&parts), is_1_1: true, keep: true, trailers: true };
-    drop(parts);
-    let Taken { mut head, framing, is_for_us, .. } = match taken {
+    let Taken { mut head, framing, .. } = match taken {
+        Ok(taken) if taken.is_for_us => return (asked, Begun::Answered(own::allowed())),
         Ok(taken) => taken,
         Err(refusal) => {
             tracing::debug!(peer = %client.peer, status = refusal.status, reason = refusal.reason.trim_end(), "refused");
-            return answer::send(own::refusal::<W>(refusal), asked, respond, rules.stream_idle)
-                .await;
+            return (asked, Begun::Answered(own::refusal(refusal)));
         }
     };
-    if is_for_us {
-        return answer::send(own::allowed::<W>(), asked, respond, rules.stream_idle).await;
-    }
-
     let mailbox = Rc::new(Mailbox::default());
     let body = if framing != Framing::None {
         Body::of_stream(Inbound::new(stream, rules.body_bytes, rules.body_idle))
@@ -62,28 +104,7 @@ pub(super) async fn serve<S, W>(
         Body::empty()
     };
     head.set_caller(Caller::Stream(Rc::clone(&mailbox)));
-    let request = Request { head, body, client };
-
-    let mut service = server.service();
-    let Ok(()) = poll_fn(|cx| service.poll_ready(cx)).await;
     let mut slot = server.slot();
-    slot.set(Some(service.call(request)));
-    let response = poll_fn(|cx| {
-        // Whoever takes its request back gets no answer, and no upstream goes on with it.
-        if respond.poll_reset(cx).is_ready() {
-            return Poll::Ready(None);
-        }
-        let Some(call) = slot.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        let response = call.poll(cx);
-        for interim in mailbox.interims.borrow_mut().drain(..) {
-            // Where there is nobody to send it to, the next poll says so.
-            let _ = respond.send_informational(head::interim(&interim));
-        }
-        response.map(|Ok(response)| Some(response))
-    })
-    .await;
-    server.give_back(slot);
-    if let Some(response) = response {
-        answer::send(response, asked, respond, rules.stream_idle).await;
-    }
+    slot.set(Some(service.call(Request { head, body, client })));
+    (asked, Begun::Called(slot, mailbox))
 }

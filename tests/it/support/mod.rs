@@ -8,6 +8,7 @@ mod process;
 mod proxy;
 mod sink;
 mod stack;
+mod tls;
 mod upstream;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,6 +21,7 @@ pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};
 pub(crate) use sink::Sink;
 pub(crate) use stack::{Measured, Stack, slot};
+pub(crate) use tls::{Authority, Issued, secure};
 pub(crate) use upstream::{Behaviour, Got, Pace, Upstream};
 
 pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -79,6 +79,11 @@ where
                 self.state = self.refuse(SLOW);
                 true
             }
+            // Over TLS an end without a farewell looks like an attack.
+            Limit::Request if self.state == State::Idle => {
+                self.state = State::Leaving;
+                true
+            }
             Limit::Body => {
                 let mut side = self.side.borrow_mut();
                 (side.waiting, side.late) = (None, true);

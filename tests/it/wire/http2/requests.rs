@@ -231,3 +231,23 @@ async fn a_port_may_speak_both_and_each_client_gets_its_own() {
     }
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_port_speaks_what_it_is_told_to() {
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let old = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let proxy = upstream.behind_proxy("protocols = [\"h2\"]", "").await;
+    let got = crate::support::closed_after(proxy.address, old).await;
+    assert!(got.starts_with("HTTP/1.1 505 "), "{got}");
+    let mut client = FrameClient::connect(proxy.address).await;
+    client.send(head(1, &GET, true)).await;
+    assert_eq!(client.fate(1).await, Fate::Status(200));
+    proxy.stop().await;
+
+    let proxy = upstream.behind_proxy("protocols = [\"http/1.1\"]", "").await;
+    let got = crate::support::closed_after(proxy.address, crate::support::frames::PREFACE).await;
+    assert!(got.starts_with("HTTP/1.1 505 "), "{got}");
+    let got = crate::support::closed_after(proxy.address, old).await;
+    assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
+    proxy.stop().await;
+}

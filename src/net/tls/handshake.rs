@@ -1,0 +1,208 @@
+//! One handshake: read as far as the name that the client asks for, refused in words that it
+//! understands, or done; and none of it takes for ever.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use rustls::server::{Accepted, Acceptor as Hello};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
+
+use super::{Acceptor, H2};
+use crate::clock;
+use crate::net::Drained;
+
+/// How long a client that is turned away may take to read why.
+const LAST_WORD: Duration = Duration::from_secs(1);
+/// How long a handshake may go on when we are to end.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// The fatal alert `unrecognized_name` (RFC 6066 §3) as a record (RFC 8446 §5.1, §6).
+const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
+/// For those who write `http://` where it is `https://`.
+const IS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    content-length: 55\r\nconnection: close\r\n\r\n\
+    this port speaks TLS: ask for https:// and not http://\n";
+
+/// How long a handshake may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until its first byte.
+    pub first_byte: Duration,
+    /// From there to its end.
+    pub rest: Duration,
+}
+
+/// Why there is no TLS.
+#[derive(Debug)]
+pub enum Refused {
+    /// The client left before it said anything, as those do who only ask whether the port is open.
+    Left,
+    /// We are to end.
+    Draining,
+    /// It took too long.
+    TooLong,
+    /// It speaks plain HTTP.
+    Plain,
+    /// Nobody has a certificate for the name that it asks for, or it names none.
+    UnknownName(Option<String>),
+    /// Anything else.
+    Failed(io::Error),
+}
+
+impl Refused {
+    /// The reason's name in metrics, where it is worth counting.
+    pub const fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Left | Self::Draining => None,
+            Self::TooLong => Some("tls_timeout"),
+            Self::Plain | Self::UnknownName(_) | Self::Failed(_) => Some("tls"),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("the client left before it said anything"),
+            Self::Draining => f.write_str("serin ends"),
+            Self::TooLong => f.write_str("the handshake took too long"),
+            Self::Plain => f.write_str("the client speaks plain HTTP"),
+            Self::UnknownName(Some(name)) => write!(f, "no certificate is for `{name}`"),
+            Self::UnknownName(None) => {
+                f.write_str("the client names no host, and no certificate is for `*`")
+            }
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Acceptor {
+    /// Does the handshake with who is at the other end of `stream`, within `limits`; says whether it
+    /// wants to speak HTTP/2. When `drain` completes there is little time left.
+    pub async fn accept(
+        &self,
+        stream: TcpStream,
+        limits: Limits,
+        drain: &mut Drained,
+    ) -> Result<(TlsStream<TcpStream>, bool), Refused> {
+        let cut_short = async {
+            drain.await;
+            tokio::time::sleep(DRAIN_GRACE).await;
+        };
+        let stream = tokio::select! {
+            biased;
+            stream = self.shake_hands(stream, limits) => stream?,
+            () = cut_short => return Err(Refused::Draining),
+        };
+        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+        Ok((stream, is_h2))
+    }
+
+    async fn shake_hands(
+        &self,
+        mut stream: TcpStream,
+        limits: Limits,
+    ) -> Result<TlsStream<TcpStream>, Refused> {
+        let (accepted, end) = match hello(&stream, limits).await {
+            Ok(begun) => begun,
+            Err((refused, word)) => {
+                if let Some(word) = word {
+                    last_word(&mut stream, word).await;
+                }
+                return Err(refused);
+            }
+        };
+        let name = accepted.client_hello().server_name().map(str::to_owned);
+        if self.certificates.find(name.as_deref()).is_none() {
+            last_word(&mut stream, UNRECOGNIZED_NAME).await;
+            return Err(Refused::UnknownName(name));
+        }
+        let rest = StartHandshake::from_parts(accepted, stream);
+        match timeout_at(end, rest.into_stream(self.config.clone())).await {
+            Ok(done) => done.map_err(Refused::Failed),
+            Err(_) => Err(Refused::TooLong),
+        }
+    }
+}
+
+/// Reads what the client wants, and says until when it has to be done; or why it is refused, and
+/// what it is to be told of that.
+async fn hello(
+    stream: &TcpStream,
+    limits: Limits,
+) -> Result<(Accepted, Instant), (Refused, Option<&'static [u8]>)> {
+    let failed = |error: io::Error| (Refused::Failed(error), None);
+    let mut end = clock::now() + limits.first_byte;
+    let mut socket = Socket { stream, first: None };
+    let mut hello = Hello::default();
+    loop {
+        let has_begun = socket.first.is_some();
+        match hello.read_tls(&mut socket) {
+            Ok(0) if !has_begun => return Err((Refused::Left, None)),
+            Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) if !has_begun => end = clock::now() + limits.rest,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let readable = timeout_at(end, stream.readable()).await;
+                readable.map_err(|_| (Refused::TooLong, None))?.map_err(failed)?;
+                continue;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        // No record of TLS has a type that is a letter, and every method begins with one.
+        if socket.first.is_some_and(|byte| byte.is_ascii_alphabetic()) {
+            return Err((Refused::Plain, Some(IS_TLS)));
+        }
+        match hello.accept() {
+            Ok(Some(accepted)) => return Ok((accepted, end)),
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                // A socket to which nothing was written has room for it.
+                let _ = alert.write_all(&mut socket);
+                return Err((Refused::Failed(io::Error::other(error)), Some(b"")));
+            }
+        }
+    }
+}
+
+/// Tells the client why it is turned away, so that it can read it: a socket that is closed with
+/// bytes unread takes back what it has sent.
+async fn last_word(stream: &mut TcpStream, word: &[u8]) {
+    let telling = async {
+        stream.write_all(word).await?;
+        stream.shutdown().await?;
+        let mut thrown_away = [0; 1024];
+        while stream.read(&mut thrown_away).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    // Whoever does not want to know is not waited for.
+    let _ = timeout(LAST_WORD, telling).await;
+}
+
+/// A socket as the library reads it, which remembers the first byte that came.
+struct Socket<'a> {
+    stream: &'a TcpStream,
+    first: Option<u8>,
+}
+
+impl Read for Socket<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.try_read(buffer)?;
+        self.first = self.first.or_else(|| buffer.get(..count)?.first().copied());
+        Ok(count)
+    }
+}
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
