@@ -15,6 +15,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
+use super::certificates::Acceptors;
 use crate::config::{Config, Listener};
 use crate::measure::Writer;
 use crate::net::tls::{Acceptor, Limits};
@@ -51,7 +52,7 @@ pub(super) fn plan(
     writers: Vec<Writer>,
     config: &Config,
     bound: &BTreeMap<String, Bound>,
-    acceptors: &BTreeMap<String, Acceptor>,
+    acceptors: &Acceptors,
     cell: &Cell,
     metrics: &Metrics,
 ) -> Vec<Worker> {
