@@ -25,7 +25,7 @@ use crate::table::Cell;
 use crate::telemetry::metrics::{Metrics, PortMetrics};
 use crate::wire::Client;
 use crate::wire::client::Idle;
-use crate::wire::server::{Rules, Server};
+use crate::wire::server::{Protocol, Rules, Server};
 
 /// How often idle upstream connections are aged; one is closed after two rounds unused.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -118,14 +118,13 @@ impl Worker {
                     let net::Connection { stream, peer, mut drain, counted } = connection;
                     let client = Client::new(peer, tls.is_some());
                     match tls {
-                        None => server.serve(stream, client, drain).await,
+                        None => server.serve(stream, client, None, drain).await,
                         // Apart, so that the task of a plain connection stays small.
                         Some(tls) => {
                             Box::pin(async move {
-                                // Whether it is HTTP/2 counts as soon as that is spoken here.
                                 let accepted = tls.accept(stream, peer, &mut drain).await;
-                                let Some((stream, _is_h2)) = accepted else { return };
-                                server.serve(stream, client, drain).await;
+                                let Some((stream, agreed)) = accepted else { return };
+                                server.serve(stream, client, Some(agreed), drain).await;
                             })
                             .await;
                         }
@@ -182,9 +181,11 @@ impl Tls {
         stream: TcpStream,
         peer: SocketAddr,
         drain: &mut Drained,
-    ) -> Option<(TlsStream<TcpStream>, bool)> {
+    ) -> Option<(TlsStream<TcpStream>, Protocol)> {
         match self.acceptor.accept(stream, self.limits, drain).await {
-            Ok(accepted) => Some(accepted),
+            // Over TLS only those who ask for HTTP/2 speak it (RFC 9113 §3.2).
+            Ok((stream, true)) => Some((stream, Protocol::Http2)),
+            Ok((stream, false)) => Some((stream, Protocol::Http1)),
             Err(refused) => {
                 tracing::debug!(listener = self.port.name, %peer, why = %refused, "no TLS");
                 if let Some(reason) = refused.name() {
@@ -197,7 +198,7 @@ impl Tls {
 }
 
 fn rules(listener: &Listener) -> Rules {
-    let Listener { limits, timeouts, .. } = listener;
+    let Listener { protocols, limits, timeouts, .. } = listener;
     Rules {
         headers: limits.headers,
         header_bytes: limits.header_bytes,
@@ -208,5 +209,8 @@ fn rules(listener: &Listener) -> Rules {
         body_idle: timeouts.body_idle,
         idle: timeouts.idle,
         stream_idle: timeouts.stream_idle,
+        http1: protocols.http1,
+        http2: protocols.h2,
+        h2_streams: limits.h2_streams,
     }
 }

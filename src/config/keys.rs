@@ -164,7 +164,11 @@ pub const LISTENER_LIMITS: Section = Section {
         key("header_bytes", "\"32KiB\"", "a request's head"),
         key("target_bytes", "\"8KiB\"", "a request's target"),
         key("body_bytes", "\"10MiB\"", "a request's body"),
-        later("h2_streams"),
+        key(
+            "h2_streams",
+            "100",
+            "streams of a connection of HTTP/2 that are open at the same time",
+        ),
     ],
 };
 

@@ -60,6 +60,8 @@ pub struct ListenerLimits {
     pub target_bytes: usize,
     /// Bytes of a request's body.
     pub body_bytes: u64,
+    /// Streams of a connection of HTTP/2 that are open at the same time.
+    pub h2_streams: u32,
 }
 
 /// Bounds on how long a client may take.

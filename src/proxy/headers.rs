@@ -118,14 +118,14 @@ fn may_be_shared(head: &ResponseHead) -> bool {
 fn tell(head: &mut Head, client: &wire::Client, trusted: &[Network]) {
     drop_look_alikes(head);
     let proto = if client.secure { HTTPS } else { HTTP };
-    let host = head.authority_value();
     if is_trusted(client.peer.ip(), trusted) {
         let peer = client.peer.ip().to_canonical().to_string();
         extend(head, &Field::X_FORWARDED_FOR, peer.as_bytes());
-        for (field, value) in [(Field::X_FORWARDED_PROTO, proto), (Field::X_FORWARDED_HOST, host)] {
-            if !head.has(&field) {
-                head.set(&field, value);
-            }
+        if !head.has(&Field::X_FORWARDED_PROTO) {
+            head.set(&Field::X_FORWARDED_PROTO, proto);
+        }
+        if !head.has(&Field::X_FORWARDED_HOST) {
+            tell_host(head);
         }
         if head.has(&Field::FORWARDED) {
             extend(head, &Field::FORWARDED, forwarded(client).as_bytes());
@@ -133,7 +133,7 @@ fn tell(head: &mut Head, client: &wire::Client, trusted: &[Network]) {
     } else {
         head.set(&Field::X_FORWARDED_FOR, client.ip.clone());
         head.set(&Field::X_FORWARDED_PROTO, proto);
-        head.set(&Field::X_FORWARDED_HOST, host);
+        tell_host(head);
         if head.has(&Field::X_REAL_IP) {
             head.set(&Field::X_REAL_IP, client.ip.clone());
         }
@@ -141,10 +141,24 @@ fn tell(head: &mut Head, client: &wire::Client, trusted: &[Network]) {
             head.set(&Field::FORWARDED, Value::of(forwarded(client).as_bytes()));
         }
     }
-    if head.version() == "1.1" && !head.has(&Field::VIA) {
-        head.set(&Field::VIA, VIA);
-    } else {
+    if head.has(&Field::VIA) {
         extend(head, &Field::VIA, [head.version(), " serin"].concat().as_bytes());
+    } else {
+        let via = match head.version() {
+            "2" => "2 serin",
+            "1.0" => "1.0 serin",
+            _ => "1.1 serin",
+        };
+        head.set(&Field::VIA, Value::of_static(via));
+    }
+}
+
+/// Tells the upstream which host was asked for. HTTP/1.0 may ask for none.
+fn tell_host(head: &mut Head) {
+    if head.authority().is_empty() {
+        head.remove(Field::X_FORWARDED_HOST.name());
+    } else {
+        head.set(&Field::X_FORWARDED_HOST, head.authority_value());
     }
 }
 

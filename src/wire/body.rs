@@ -13,6 +13,7 @@ use super::h1::link::Link;
 use super::h1::side::Shared;
 use super::h1::slab::Slab;
 use super::h1::splice::Pipe;
+use super::h2::Inbound;
 
 /// A message's body.
 pub struct Body(Kind);
@@ -21,7 +22,7 @@ enum Kind {
     Bytes(Bytes),
     /// From a client; `back` is what was taken and not sent.
     Client {
-        side: Shared,
+        from: Source,
         back: Option<Slab>,
     },
     /// From an upstream, whose connection is given back at the end.
@@ -32,6 +33,11 @@ enum Kind {
     },
 }
 
+enum Source {
+    Connection(Shared),
+    Stream(Box<Inbound>),
+}
+
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
@@ -39,6 +45,15 @@ impl fmt::Debug for Body {
             Kind::Client { .. } => "Body::Client",
             Kind::Upstream { .. } => "Body::Upstream",
         })
+    }
+}
+
+impl Source {
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Connection(side) => side.borrow().reader.is_done(),
+            Self::Stream(inbound) => inbound.is_done(),
+        }
     }
 }
 
@@ -53,8 +68,14 @@ impl Body {
         Self(Kind::Bytes(bytes))
     }
 
+    /// What comes over a connection of HTTP/1.1.
     pub(super) const fn of_client(side: Shared) -> Self {
-        Self(Kind::Client { side, back: None })
+        Self(Kind::Client { from: Source::Connection(side), back: None })
+    }
+
+    /// What comes over a stream of HTTP/2.
+    pub(super) const fn of_stream(inbound: Box<Inbound>) -> Self {
+        Self(Kind::Client { from: Source::Stream(inbound), back: None })
     }
 
     /// The body of the answer that came over `link`.
@@ -82,7 +103,7 @@ impl Body {
     pub fn is_done(&self) -> bool {
         match &self.0 {
             Kind::Bytes(bytes) => bytes.is_empty(),
-            Kind::Client { side, back } => back.is_none() && side.borrow().reader.is_done(),
+            Kind::Client { from, back } => back.is_none() && from.is_done(),
             Kind::Upstream { link, .. } => link.is_none(),
         }
     }
@@ -92,7 +113,8 @@ impl Body {
         match &self.0 {
             Kind::Bytes(bytes) if bytes.is_empty() => Framing::None,
             Kind::Bytes(bytes) => Framing::Length(bytes.len() as u64),
-            Kind::Client { side, .. } => side.borrow().reader.framing(),
+            // Its head says how it goes on.
+            Kind::Client { .. } => Framing::Chunked,
             Kind::Upstream { framing, .. } => *framing,
         }
     }
@@ -102,9 +124,10 @@ impl Body {
         match &mut self.0 {
             Kind::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Bytes(bytes) => Poll::Ready(Some(Ok(Slab::of(&std::mem::take(bytes))))),
-            Kind::Client { side, back } => match back.take() {
-                Some(piece) => Poll::Ready(Some(Ok(piece))),
-                None => side.borrow_mut().poll_piece(cx),
+            Kind::Client { from, back } => match (back.take(), from) {
+                (Some(piece), _) => Poll::Ready(Some(Ok(piece))),
+                (None, Source::Connection(side)) => side.borrow_mut().poll_piece(cx),
+                (None, Source::Stream(inbound)) => inbound.poll_piece(cx),
             },
             Kind::Upstream { link, .. } => {
                 let Some(link) = link else { return Poll::Ready(None) };
@@ -161,12 +184,22 @@ impl Body {
         }
     }
 
-    /// The trailers of a body that has ended, as whole lines.
+    /// The trailers of an upstream's answer that has ended, as whole lines.
+    pub(super) fn trailers(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Upstream { trailers, .. } => trailers,
+            Kind::Bytes(_) | Kind::Client { .. } => &[],
+        }
+    }
+
+    /// Writes the trailers of a body that has ended, as whole lines.
     pub(super) fn write_trailers(&self, out: &mut Slab) {
         match &self.0 {
-            Kind::Bytes(_) => {}
-            Kind::Client { side, .. } => out.push(side.borrow().reader.trailers()),
-            Kind::Upstream { trailers, .. } => out.push(trailers),
+            Kind::Client { from: Source::Connection(side), .. } => {
+                out.push(side.borrow().reader.trailers());
+            }
+            Kind::Client { from: Source::Stream(inbound), .. } => out.push(inbound.trailers()),
+            Kind::Bytes(_) | Kind::Upstream { .. } => out.push(self.trailers()),
         }
     }
 

@@ -4,11 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::thread::LocalKey;
 
+use super::caller::Caller;
 use super::field::{Field, Kind, Value};
 use super::h1::fields::{Fields, Tag, text};
 use super::h1::framing::{self, Asked, Framing, Refusal};
-use super::h1::parse::{self, HeadLimits};
-use super::h1::side::Shared;
+use super::h1::parse::{self, HeadLimits, RequestLine, Version};
 use super::h1::slab::Slab;
 use super::h1::target::{self, Target};
 use super::stock::{Reuse, Stock, Stocked};
@@ -29,14 +29,13 @@ struct Inner {
     authority: Range<usize>,
     /// The host without its port, in lower case.
     host: Range<usize>,
-    is_1_1: bool,
-    keep: bool,
+    version: Version,
     framing: Framing,
     upgrade: bool,
     awaits_100: bool,
     trailers: bool,
     /// Where interim answers go.
-    client: Option<Shared>,
+    caller: Option<Caller>,
 }
 
 thread_local! {
@@ -52,7 +51,7 @@ impl Reuse for Inner {
     }
 
     fn reset(&mut self) {
-        self.client = None;
+        self.caller = None;
         if self.fields.bytes.capacity() > BYTES_KEPT {
             *self = Self::default();
         }
@@ -89,11 +88,33 @@ impl Head {
         let Some(line) = parse::request(bytes, limits, &mut inner.fields)? else {
             return Ok(None);
         };
-        let accepted = framing::request(&line, &inner.fields, body_bytes_max)?;
+        head.accept(&line, Framing::None, body_bytes_max).map(Some)
+    }
+
+    /// A request's head whose lines `note` writes down; the rules are those of HTTP/1.1.
+    pub(super) fn of_http2(
+        note: impl FnOnce(&mut Fields) -> Result<RequestLine, Refusal>,
+        unmeasured: Framing,
+        body_bytes_max: u64,
+    ) -> Result<Taken, Refusal> {
+        let mut head = Self(Stocked::new());
+        head.0.fields.clear();
+        let line = note(&mut head.0.fields)?;
+        head.accept(&line, unmeasured, body_bytes_max)
+    }
+
+    /// Judges a head whose lines are noted; `unmeasured` frames a body of no given length.
+    fn accept(
+        mut self,
+        line: &RequestLine,
+        unmeasured: Framing,
+        body_bytes_max: u64,
+    ) -> Result<Taken, Refusal> {
+        let inner = &mut *self.0;
+        let accepted = framing::request(line, &inner.fields, unmeasured, body_bytes_max)?;
         inner.fields.drop_hop_by_hop();
-        inner.method = line.method;
-        inner.is_1_1 = line.is_1_1;
-        inner.keep = accepted.keep;
+        inner.method = line.method.clone();
+        inner.version = line.version;
         inner.framing = accepted.framing;
         inner.upgrade = accepted.upgrade;
         inner.awaits_100 = accepted.awaits_100;
@@ -102,28 +123,27 @@ impl Head {
         inner.add_hops();
         let asked = Asked {
             is_head: inner.fields.bytes[inner.method.clone()] == *b"HEAD",
-            is_1_1: inner.is_1_1,
-            keep: inner.keep,
-            trailers: inner.trailers,
+            is_1_1: line.version != Version::Http10,
+            keep: accepted.keep,
+            trailers: accepted.trailers,
         };
-        let taken = Taken {
+        Ok(Taken {
             used: line.used,
             framing: accepted.framing,
             asked,
             is_for_us: accepted.is_for_us,
-            head,
-        };
-        Ok(Some(taken))
+            head: self,
+        })
     }
 
     /// Where interim answers go.
-    pub(super) fn set_client(&mut self, client: Shared) {
-        self.0.client = Some(client);
+    pub(super) fn set_caller(&mut self, caller: Caller) {
+        self.0.caller = Some(caller);
     }
 
     /// Where interim answers go, for a client that understands them.
-    pub(super) fn client(&self) -> Option<&Shared> {
-        self.0.client.as_ref().filter(|_| self.0.is_1_1)
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.0.caller.as_ref().filter(|_| self.0.version != Version::Http10)
     }
 
     /// How the request's body is framed.
@@ -197,7 +217,11 @@ impl Head {
 
     /// `1.0`, `1.1` or `2`, as `Via` wants it (RFC 9110 §7.6.3).
     pub fn version(&self) -> &'static str {
-        if self.0.is_1_1 { "1.1" } else { "1.0" }
+        match self.0.version {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+            Version::Http2 => "2",
+        }
     }
 
     /// The first value of field `name`.

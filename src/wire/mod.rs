@@ -4,11 +4,16 @@
 //! can be replaced here alone. Hop-by-hop fields (RFC 9110 §7.6.1) end here, in both directions.
 
 mod body;
+mod caller;
+mod date;
 mod error;
 mod field;
 mod h1;
+mod h2;
 mod head;
+mod own;
 mod response;
+pub mod server;
 mod stock;
 
 use std::net::SocketAddr;
@@ -16,7 +21,7 @@ use std::net::SocketAddr;
 pub use body::Body;
 pub use error::Error;
 pub use field::{Field, Value};
-pub use h1::{client, server};
+pub use h1::client;
 pub use head::Head;
 pub use response::ResponseHead;
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::thread::LocalKey;
 
+use super::date;
 use super::field::{Field, Value};
 use super::h1::fields::{Fields, Tag};
 use super::h1::framing::{self, Answered, Asked, Framing, Sent};
@@ -106,6 +107,13 @@ impl ResponseHead {
         let mut sent = framing::sent(asked, inner.status, framing);
         sent.keep &= !inner.close;
         self.write_lines(out);
+        if self.lacks_date() {
+            date::with_now(|date| {
+                for part in ["date: ", date, "\r\n"] {
+                    out.push(part.as_bytes());
+                }
+            });
+        }
         let is_empty_by_status = framing::has_no_body(inner.status);
         match framing {
             _ if inner.fields.has(Tag::ContentLength) || is_empty_by_status => {}
@@ -124,6 +132,11 @@ impl ResponseHead {
         }
         out.push(b"\r\n");
         sent
+    }
+
+    /// Whether whoever passes it on has to say when it came. A tunnel is no answer.
+    pub(super) fn lacks_date(&self) -> bool {
+        self.0.status != 101 && self.0.fields.first("date").is_none()
     }
 
     /// Writes an interim answer.
@@ -149,6 +162,11 @@ impl ResponseHead {
         }
         out.push(b"\r\n");
         inner.fields.write(|run| out.push(run));
+    }
+
+    /// The fields that go on.
+    pub(super) fn fields(&self) -> &Fields {
+        &self.0.fields
     }
 
     /// The status code.
@@ -211,7 +229,18 @@ mod tests {
         let mut out = Slab::new();
         let asked = Asked { keep: asked.keep && !draining, ..asked };
         taken.head.write(asked, taken.answered.framing, &mut out);
-        String::from_utf8(out.data().to_vec()).unwrap()
+        dateless(&out)
+    }
+
+    /// What was written, but for the date, which has to be there.
+    fn dateless(out: &Slab) -> String {
+        let text = String::from_utf8(out.data().to_vec()).unwrap();
+        if text.starts_with("HTTP/1.1 101") {
+            return text;
+        }
+        let at = text.find("date: ").expect("a date");
+        let end = at + text[at..].find("\r\n").unwrap() + 2;
+        [&text[..at], &text[end..]].concat()
     }
 
     #[test]
@@ -266,14 +295,23 @@ mod tests {
     }
 
     #[test]
+    fn a_date_that_came_goes_on() {
+        let answer = "HTTP/1.1 200 OK\r\nDate: then\r\ncontent-length: 0\r\n\r\n";
+        let taken = ResponseHead::take(answer.as_bytes(), false).unwrap().unwrap();
+        let mut out = Slab::new();
+        taken.head.write(NEW, taken.answered.framing, &mut out);
+        assert_eq!(out.data(), answer.as_bytes());
+    }
+
+    #[test]
     fn an_answer_of_our_own_has_a_reason_and_a_length() {
         let mut head = ResponseHead::new(503);
         head.set_static("connection", "close");
         let mut out = Slab::new();
         let sent = head.write(NEW, Framing::Length(1234), &mut out);
         assert_eq!(
-            out.data(),
-            b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 1234\r\n\r\n"
+            dateless(&out),
+            "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 1234\r\n\r\n"
         );
         assert!(!sent.keep);
     }

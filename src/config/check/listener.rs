@@ -102,6 +102,10 @@ fn limits(listener: &Table<'_>) -> ListenerLimits {
         body_bytes: table
             .read("body_bytes", |value| value.size(0..=1 << 50))
             .unwrap_or(default.body_bytes),
+        h2_streams: table
+            .read("h2_streams", |value| value.integer(1..=10_000))
+            .and_then(|streams| u32::try_from(streams).ok())
+            .unwrap_or(default.h2_streams),
     }
 }
 
@@ -118,6 +122,7 @@ impl Default for ListenerLimits {
             header_bytes: 32 << 10,
             target_bytes: 8 << 10,
             body_bytes: 10 << 20,
+            h2_streams: 100,
         }
     }
 }

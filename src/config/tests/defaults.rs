@@ -40,6 +40,7 @@ fn the_smallest_file_is_all_defaults() {
                 header_bytes: 32 * 1024,
                 target_bytes: 8 * 1024,
                 body_bytes: 10 * 1024 * 1024,
+                h2_streams: 100,
             },
             timeouts: ListenerTimeouts {
                 first_byte: seconds(10),

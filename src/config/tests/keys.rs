@@ -76,12 +76,11 @@ fn element(lines: &str, base: &[&str]) -> String {
 }
 
 /// What DESIGN promises for later, with a value as DESIGN writes it.
-const LATER: [(&str, &str); 33] = [
+const LATER: [(&str, &str); 32] = [
     ("state", "etcd = { endpoints = [\"http://127.0.0.1:2379\"] }"),
     ("listeners.NAME", "client_ca = \"clients.pem\""),
     ("listeners.NAME", "redirect_https = false"),
     ("listeners.NAME", "proxy_protocol_from = []"),
-    ("listeners.NAME.limits", "h2_streams = 100"),
     ("services.NAME", "rewrite = { strip_prefix = \"/shop\" }"),
     ("services.NAME", "request_headers = {}"),
     ("services.NAME", "response_headers = {}"),

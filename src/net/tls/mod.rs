@@ -60,7 +60,9 @@ const H2: &[u8] = b"h2";
 /// What is offered by ALPN, best first; who offers something else is refused (RFC 7301 §3.2).
 fn alpn(protocols: Protocols) -> Vec<Vec<u8>> {
     let mut offered: Vec<&[u8]> = Vec::new();
-    // HTTP/2 goes here, where `protocols.h2` says so, as soon as it is spoken.
+    if protocols.h2 {
+        offered.push(H2);
+    }
     if protocols.http1 {
         offered.extend([&b"http/1.1"[..], b"http/1.0"]);
     }

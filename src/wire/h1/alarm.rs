@@ -7,21 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep};
 
-/// What may take too long.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Limit {
-    /// The whole of it.
-    End,
-    /// The next request.
-    Request,
-    /// The next piece of the request's body.
-    Body,
-    /// The client, in taking what is written to it.
-    Stuck,
-    /// The client, in being silent after it ended its half.
-    Probe,
-}
-
 /// A timer for limits that mostly move later.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {

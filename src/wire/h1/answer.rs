@@ -24,8 +24,8 @@ pub(super) struct Answer<W> {
 
 /// How an answer is getting on.
 pub(super) enum Progress {
-    /// The upstream is waited for.
-    Waits,
+    /// The upstream is waited for; `moved` when the client took something before.
+    Waits { moved: bool },
     /// The client is waited for; `moved` when it took something before.
     Stuck { moved: bool },
     /// It ended well.
@@ -80,7 +80,7 @@ impl<W: Watch> Answer<W> {
             let mut client = side.borrow_mut();
             if client.is_written() {
                 return match self.ended {
-                    None => Progress::Waits,
+                    None => Progress::Waits { moved },
                     Some(result) => self.end(result, &client),
                 };
             }
@@ -133,7 +133,7 @@ impl<W: Watch> Answer<W> {
             match self.body.poll_into(pipe, cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => self.ended = Some(Err(error)),
-                Poll::Pending => return Some(Progress::Waits),
+                Poll::Pending => return Some(Progress::Waits { moved }),
             }
         }
     }

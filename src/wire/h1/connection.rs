@@ -5,41 +5,34 @@
 //!                 \-> Answering (a refusal)       \-> Leaving
 //! ```
 
-use std::cell::RefCell;
+mod limits;
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::alarm::{Alarm, Limit};
+use super::alarm::Alarm;
 use super::answer::{Answer, Progress};
 use super::framing::{Asked, Refusal};
 use super::parse;
-use super::server::{Server, Slot};
-use super::side::{Io, Shared, Side};
-use super::slab::Slab;
+use super::side::Shared;
 use crate::clock;
+use crate::wire::caller::Caller;
 use crate::wire::head::{Head, Taken};
-use crate::wire::{Body, Client, Request, Response, ResponseHead, Watch};
+use crate::wire::server::{Server, Slot};
+use crate::wire::{Body, Client, Request, Response, Watch, h2, own};
 
-/// How long a client that is told to go may take to read it.
-const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long what a refused client still sends is thrown away, so that it can read why.
 const LINGER: Duration = Duration::from_secs(2);
 /// How long a connection that was just accepted may stay silent when we are to end.
 const FRESH_GRACE: Duration = Duration::from_secs(1);
 /// How long a client may have ended its half before it is found out whether it still listens.
 const PROBE_AFTER: Duration = Duration::from_millis(250);
-/// To a client that ended its half, which may have gone or still listen: one that has gone refuses
-/// it. It means that the request is being served (RFC 2518 §10.1), and clients skip what they do
-/// not know of the interim answers (RFC 9110 §15.2).
-const PROBE: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
-const SLOW: Refusal = Refusal { status: 408, reason: "the request's head took too long\n" };
 const NOTHING_ASKED: Asked = Asked { is_head: false, is_1_1: true, keep: false, trailers: false };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +50,16 @@ enum State {
     Leaving,
 }
 
-pub(super) struct Connection<S: Service<Request>, W> {
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::wire) enum End {
+    /// It is to be closed.
+    Closed,
+    /// It speaks HTTP/2. What has come of that is in the inbox.
+    Http2,
+}
+
+pub(in crate::wire) struct Connection<S: Service<Request>, W> {
     server: Rc<Server<S>>,
     service: S,
     client: Client,
@@ -67,11 +69,15 @@ pub(super) struct Connection<S: Service<Request>, W> {
     since: Option<Instant>,
     /// How much of half a head has been looked at.
     looked_at: usize,
+    /// Whether the first bytes may be the preface of HTTP/2.
+    sniffs: bool,
     asked: Asked,
     call: Option<Slot<S::Future>>,
     answer: Option<Answer<W>>,
     /// Since when the client has taken nothing of what is written to it.
     stuck: Option<Instant>,
+    /// Since when a client that ended its half has been told nothing.
+    hush: Option<Instant>,
     /// When a client that ended its half is looked after.
     probe: Option<Instant>,
     was_probed: bool,
@@ -87,20 +93,27 @@ where
     S: Service<Request, Response = Response<W>, Error = Infallible> + Clone + 'static,
     W: Watch + 'static,
 {
-    pub(super) fn new<I: Io + 'static>(server: Rc<Server<S>>, io: I, client: Client) -> Self {
+    pub(in crate::wire) fn new(
+        server: Rc<Server<S>>,
+        side: Shared,
+        client: Client,
+        sniffs: bool,
+    ) -> Self {
         let service = server.service();
         Self {
             server,
             service,
             client,
-            side: Rc::new(RefCell::new(Side::new(io))),
+            side,
             state: State::Fresh,
             since: Some(clock::now()),
             looked_at: 0,
+            sniffs,
             asked: NOTHING_ASKED,
             call: None,
             answer: None,
             stuck: None,
+            hush: None,
             probe: None,
             was_probed: false,
             is_draining: false,
@@ -110,20 +123,20 @@ where
         }
     }
 
-    pub(super) const fn is_draining(&self) -> bool {
+    pub(in crate::wire) const fn is_draining(&self) -> bool {
         self.is_draining
     }
 
     /// The connection should end as soon as nothing is lost by it.
-    pub(super) fn drain(&mut self) {
+    pub(in crate::wire) fn drain(&mut self) {
         self.is_draining = true;
         if self.state == State::Fresh {
             self.end = Some(clock::now() + FRESH_GRACE);
         }
     }
 
-    /// Completes when the connection is to be closed.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Completes when the connection is to be closed, or speaks another protocol.
+    pub(in crate::wire) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             let next = match self.state {
                 State::Fresh | State::Head | State::Idle => self.poll_request(cx),
@@ -132,102 +145,63 @@ where
                 State::Leaving => self.poll_leave(cx),
             };
             match next {
-                Poll::Ready(Some(state)) => self.state = state,
-                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Ready(Ok(state)) => self.state = state,
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
                 Poll::Pending => {
                     let Some((limit, at)) = self.next_limit() else { return Poll::Pending };
                     ready!(self.alarm.poll_until(at, cx));
                     if !self.is_over(limit) {
-                        return Poll::Ready(());
+                        return Poll::Ready(End::Closed);
                     }
                 }
             }
         }
     }
 
-    /// What is too long next, and when.
-    fn next_limit(&self) -> Option<(Limit, Instant)> {
-        let rules = &self.server.rules;
-        let request = match self.state {
-            State::Fresh => Some(rules.first_byte),
-            State::Head => Some(rules.head),
-            State::Idle => Some(rules.idle),
-            State::Serving | State::Answering | State::Leaving => None,
-        };
-        let body = self.side.borrow().waiting;
-        [
-            (Limit::End, self.end),
-            (Limit::Request, request.and_then(|limit| Some(self.since? + limit))),
-            (Limit::Body, body.map(|since| since + rules.body_idle)),
-            (Limit::Stuck, self.stuck.map(|since| since + rules.stream_idle)),
-            (Limit::Probe, self.probe),
-        ]
-        .into_iter()
-        .filter_map(|(limit, at)| Some((limit, at?)))
-        .min_by_key(|(_, at)| *at)
-    }
-
-    /// Something took too long; false when that is the end.
-    fn is_over(&mut self, limit: Limit) -> bool {
-        let peer = self.client.peer;
-        match limit {
-            Limit::Request if self.state == State::Head => {
-                tracing::debug!(%peer, "a head took too long");
-                // A client this slow may not read either.
-                self.end = Some(clock::now() + LAST_WORD);
-                self.state = self.refuse(SLOW);
-                true
-            }
-            // Over TLS an end without a farewell looks like an attack.
-            Limit::Request if self.state == State::Idle => {
-                self.state = State::Leaving;
-                true
-            }
-            Limit::Body => {
-                let mut side = self.side.borrow_mut();
-                (side.waiting, side.late) = (None, true);
-                true
-            }
-            Limit::Probe => self.look_after_client(),
-            Limit::Request | Limit::Stuck | Limit::End => {
-                tracing::debug!(%peer, ?limit, state = ?self.state, "a client took too long");
-                false
-            }
-        }
-    }
-
-    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<State>> {
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         ready!(self.service.poll_ready(cx)).unwrap_or_else(|never| match never {});
         let limits = self.server.rules.head_limits();
         loop {
             let mut side = self.side.borrow_mut();
             if let Some(slab) = &mut side.inbox {
+                let preface = if self.sniffs { h2::preface(slab.data()) } else { None };
+                self.sniffs = preface.is_some();
+                if preface == Some(true) {
+                    return Poll::Ready(Err(End::Http2));
+                }
                 slab.advance(parse::blank(slab.data()));
                 let bytes = slab.data();
                 // Half a head is looked at again when another line of it has come.
                 let news = bytes.get(self.looked_at..).unwrap_or_default();
-                if news.contains(&b'\n') || bytes.len() >= limits.bytes {
-                    match Head::take(bytes, &limits, self.server.rules.body_bytes) {
+                let has_line = news.contains(&b'\n') || bytes.len() >= limits.bytes;
+                if has_line && preface.is_none() {
+                    let rules = &self.server.rules;
+                    let taken = if rules.http1 {
+                        Head::take(bytes, &limits, rules.body_bytes)
+                    } else {
+                        Err(Refusal::VERSION)
+                    };
+                    match taken {
                         Ok(None) => {}
                         Ok(Some(taken)) => {
                             slab.advance(taken.used);
                             drop(side);
-                            return Poll::Ready(Some(self.begin(taken)));
+                            return Poll::Ready(Ok(self.begin(taken)));
                         }
                         Err(refusal) => {
                             drop(side);
-                            return Poll::Ready(Some(self.refuse(refusal)));
+                            return Poll::Ready(Ok(self.refuse(refusal)));
                         }
                     }
                 }
-                self.looked_at = slab.len();
+                self.looked_at = if preface.is_none() { slab.len() } else { 0 };
                 if slab.is_empty() {
                     side.inbox = None;
                 }
             }
             match side.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Ready(_) => return Poll::Ready(Err(End::Closed)),
                 Poll::Pending => {
                     if let Some(slab) = &mut side.inbox {
                         slab.shrink();
@@ -235,7 +209,7 @@ where
                             (self.state, self.since) = (State::Head, Some(clock::now()));
                         }
                     } else if self.is_draining && self.state == State::Idle {
-                        return Poll::Ready(Some(State::Leaving));
+                        return Poll::Ready(Ok(State::Leaving));
                     } else if self.since.is_none() {
                         self.since = Some(clock::now());
                     }
@@ -256,11 +230,9 @@ where
         drop(side);
         self.asked = Asked { keep: asked.keep && !self.is_draining, ..asked };
         if is_for_us {
-            let mut allowed = ResponseHead::new(204);
-            allowed.set_static("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-            return self.say(Response { head: allowed, body: Body::empty(), watch: None });
+            return self.say(own::allowed());
         }
-        head.set_client(Rc::clone(&self.side));
+        head.set_caller(Caller::Connection(Rc::clone(&self.side)));
         let body = if has_body { Body::of_client(Rc::clone(&self.side)) } else { Body::empty() };
         let request = Request { head, body, client: self.client.clone() };
         let mut slot = self.server.slot();
@@ -273,28 +245,25 @@ where
     fn refuse(&mut self, refusal: Refusal) -> State {
         tracing::debug!(peer = %self.client.peer, status = refusal.status, reason = refusal.reason.trim_end(), "refused");
         self.asked = NOTHING_ASKED;
-        let mut head = ResponseHead::new(refusal.status);
-        head.set_static("content-type", "text/plain; charset=utf-8");
-        let body = Body::of(Bytes::from_static(refusal.reason.as_bytes()));
-        self.say(Response { head, body, watch: None })
+        self.say(own::refusal(refusal))
     }
 
-    fn poll_service(&mut self, cx: &mut Context<'_>) -> Poll<Option<State>> {
-        let Some(slot) = &mut self.call else { return Poll::Ready(None) };
-        let Some(call) = slot.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+    fn poll_service(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
+        let Some(slot) = &mut self.call else { return Poll::Ready(Err(End::Closed)) };
+        let Some(call) = slot.as_mut().as_pin_mut() else { return Poll::Ready(Err(End::Closed)) };
         match call.poll(cx) {
             Poll::Ready(Ok(response)) => {
                 if let Some(slot) = self.call.take() {
                     self.server.give_back(slot);
                 }
-                Poll::Ready(Some(self.say(response)))
+                Poll::Ready(Ok(self.say(response)))
             }
             Poll::Pending => {
                 let mut side = self.side.borrow_mut();
                 while !side.is_written() {
                     match side.poll_write(cx) {
                         Poll::Ready(Ok(_)) => self.stuck = None,
-                        Poll::Ready(Err(_)) => return Poll::Ready(None),
+                        Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Closed)),
                         Poll::Pending => {
                             self.stuck.get_or_insert_with(clock::now);
                             break;
@@ -308,24 +277,13 @@ where
                             self.probe = Some(clock::now() + PROBE_AFTER);
                             self.was_probed = false;
                         }
-                        Poll::Ready(Err(_)) => return Poll::Ready(None),
+                        Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Closed)),
                         Poll::Ready(Ok(_)) | Poll::Pending => {}
                     }
                 }
                 Poll::Pending
             }
         }
-    }
-
-    /// Finds out whether a client that ended its half still listens; false where it does not.
-    fn look_after_client(&mut self) -> bool {
-        let mut side = self.side.borrow_mut();
-        self.probe = (self.state == State::Serving).then(|| clock::now() + PROBE_AFTER);
-        if !self.was_probed && self.asked.is_1_1 && side.outbox.is_empty() {
-            side.outbox.push(Slab::of(PROBE));
-            self.was_probed = true;
-        }
-        !side.io.is_broken()
     }
 
     /// An answer begins.
@@ -337,12 +295,15 @@ where
         State::Answering
     }
 
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<State>> {
-        let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
+        let Some(answer) = &mut self.answer else { return Poll::Ready(Err(End::Closed)) };
         let kept = match answer.poll(&self.side, cx) {
-            Progress::Waits => {
+            Progress::Waits { moved } => {
                 self.stuck = None;
-                return Poll::Pending;
+                if moved {
+                    self.hush = None;
+                }
+                return self.poll_listener(cx);
             }
             Progress::Stuck { moved } => {
                 if moved {
@@ -351,22 +312,38 @@ where
                 self.stuck.get_or_insert_with(clock::now);
                 return Poll::Pending;
             }
-            Progress::Gone => return Poll::Ready(None),
+            Progress::Gone => return Poll::Ready(Err(End::Closed)),
             Progress::Done { keep } => keep,
         };
         self.answer = None;
-        self.stuck = None;
+        (self.stuck, self.hush) = (None, None);
         let side = self.side.borrow();
         if kept && side.reader.is_done() && !self.is_draining {
-            Poll::Ready(Some(State::Idle))
+            Poll::Ready(Ok(State::Idle))
         } else {
-            Poll::Ready(Some(State::Leaving))
+            Poll::Ready(Ok(State::Leaving))
         }
+    }
+
+    /// Notices a client that goes while its answer stands still. One that only ended its half
+    /// cannot be told from it until something is sent.
+    fn poll_listener(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
+        let mut side = self.side.borrow_mut();
+        if side.reader.is_done() && side.inbox.is_none() && !side.ended {
+            match side.poll_read(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Closed)),
+                Poll::Ready(Ok(_)) | Poll::Pending => {}
+            }
+        }
+        if side.ended && self.hush.is_none() {
+            self.hush = Some(clock::now());
+        }
+        Poll::Pending
     }
 
     /// Ends the connection so that the client can read all that was written to it: a socket that
     /// is closed with bytes unread takes back what it has sent.
-    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Option<State>> {
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         let mut side = self.side.borrow_mut();
         if !self.is_shut {
             if Pin::new(&mut side.io).poll_shutdown(cx).is_pending() {
@@ -378,13 +355,13 @@ where
             let linger = clock::now() + LINGER;
             self.end = Some(self.end.map_or(linger, |end| end.min(linger)));
             if side.reader.is_done() && side.inbox.is_none() {
-                return Poll::Ready(None);
+                return Poll::Ready(Err(End::Closed));
             }
         }
         loop {
             side.inbox = None;
             if !matches!(ready!(side.poll_read(cx)), Ok(1..)) {
-                return Poll::Ready(None);
+                return Poll::Ready(Err(End::Closed));
             }
         }
     }

@@ -178,6 +178,12 @@ impl Fields {
         kept.map(|line| text(&self.bytes[line.start..line.name_end]))
     }
 
+    /// Names, values and tags of the lines that go on.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>, Tag)> {
+        let kept = self.lines.iter().filter(|line| line.kept);
+        kept.map(|line| (line.start..line.name_end, line.value.clone(), line.tag))
+    }
+
     /// Drops every line of field `name`.
     pub(crate) fn remove(&mut self, name: &str) {
         if self.lengths & length_bit(name.len()) == 0 {

@@ -2,7 +2,7 @@
 //! is refused, with its status and reason. Pure.
 
 use super::fields::{Fields, Tag, tokens};
-use super::parse::{RequestLine, StatusLine};
+use super::parse::{RequestLine, StatusLine, Version};
 use super::target::{self, Target};
 
 /// A refused request: the status, and what the client is told. The connection is closed after it,
@@ -28,6 +28,7 @@ refusals! {
     BAD_TARGET = 400 "a malformed target\n"
     NO_HOST = 400 "no Host\n"
     TWO_HOSTS = 400 "more than one Host\n"
+    OTHER_HOST = 400 ":authority and Host differ\n"
     BAD_HOST = 400 "a malformed Host\n"
     BAD_LENGTH = 400 "a malformed Content-Length\n"
     TWO_LENGTHS = 400 "more than one Content-Length\n"
@@ -41,6 +42,7 @@ refusals! {
     EXPECTATION = 417 "only 100-continue can be expected\n"
     MANY_FIELDS = 431 "more header lines than this listener takes\n"
     LONG_HEAD = 431 "the head is longer than this listener takes\n"
+    UNKNOWN_PROTOCOL = 501 "websocket is the only protocol that is served in a tunnel\n"
     UNKNOWN_CODING = 501 "chunked is the only transfer coding that is served\n"
     VERSION = 505 "no such version of HTTP is served here\n"
 }
@@ -73,10 +75,12 @@ pub(crate) struct Accepted {
     pub(crate) is_for_us: bool,
 }
 
-/// Judges a request. A listener takes bodies of `body_bytes_max`.
+/// Judges a request. `unmeasured` frames a body of no given length; a listener takes bodies of
+/// `body_bytes_max`.
 pub(crate) fn request(
     line: &RequestLine,
     fields: &Fields,
+    unmeasured: Framing,
     body_bytes_max: u64,
 ) -> Result<Accepted, Refusal> {
     let method = &fields.bytes[line.method.clone()];
@@ -85,7 +89,8 @@ pub(crate) fn request(
         b"TRACE" => return Err(Refusal::TRACE),
         _ => {}
     }
-    let framing = framing(line.is_1_1, fields)?.unwrap_or_default();
+    let is_1_1 = line.version != Version::Http10;
+    let framing = framing(is_1_1, fields)?.unwrap_or(unmeasured);
     let target = target::read(line, fields)?;
     let mut awaits_100 = false;
     for expectation in fields.tagged(Tag::Expect) {
@@ -93,7 +98,7 @@ pub(crate) fn request(
             return Err(Refusal::EXPECTATION);
         }
         // A 1.0 client does not know of interim answers (RFC 9110 §10.1.1).
-        awaits_100 = line.is_1_1 && framing != Framing::None;
+        awaits_100 = is_1_1 && framing != Framing::None;
     }
     if matches!(framing, Framing::Length(length) if length > body_bytes_max) {
         return Err(Refusal::LONG_BODY);
@@ -105,10 +110,10 @@ pub(crate) fn request(
         is_for_us: is_options && (target == Target::Server || forwards == Some(0)),
         target,
         framing,
-        keep: options.keep(line.is_1_1),
-        upgrade: line.is_1_1 && options.upgrade && framing == Framing::None && upgrades(fields),
+        keep: options.keep(is_1_1),
+        upgrade: is_1_1 && options.upgrade && framing == Framing::None && upgrades(fields),
         awaits_100,
-        trailers: line.is_1_1
+        trailers: is_1_1
             && fields.tagged(Tag::Te).flat_map(tokens).any(|coding| is(coding, b"trailers")),
     })
 }

@@ -147,9 +147,8 @@ impl Link {
         let Taken { head, answered, .. } = taken;
         match head.status() {
             101 if asked.wants_upgrade() => {
-                let client = asked.client().ok_or(Error::Protocol)?;
-                client.borrow_mut().begin_tunnel();
-                self.upload.begin_tunnel(Body::of_client(client.clone()));
+                let caller = asked.caller().ok_or(Error::Protocol)?;
+                self.upload.begin_tunnel(caller.tunnel());
                 self.reader = Reader::new(Framing::UntilClose);
                 (self.keep, self.is_tunnel) = (false, true);
                 Ok(Some((head, Framing::UntilClose)))
@@ -162,10 +161,8 @@ impl Link {
                 }
                 // Nobody gets a 100 who has not asked for one, and nobody gets two.
                 let wanted = status != 100 || (asked.awaits_100() && self.interims == 1);
-                if let Some(client) = asked.client().filter(|_| wanted) {
-                    let mut slab = Slab::new();
-                    head.write_interim(&mut slab);
-                    client.borrow_mut().outbox.push(slab);
+                if let Some(caller) = asked.caller().filter(|_| wanted) {
+                    caller.interim(head);
                 }
                 Ok(None)
             }

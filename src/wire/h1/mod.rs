@@ -3,27 +3,26 @@
 //! ```text
 //!   bytes -> parse -> framing -> Head      what a message is, or why it is refused: pure
 //!   bytes -> reader (chunked, trailers)    what of the bytes is its body: pure
-//!   server -> connection -> answer         one task for a client's connection
+//!   connection -> answer                   one task for a client's connection
 //!   client -> link                         an upstream's connection, polled by that task
 //! ```
 
-mod alarm;
+pub(super) mod alarm;
 mod answer;
 mod chunked;
 pub mod client;
-mod connection;
+pub(super) mod connection;
 pub(super) mod fields;
 pub(super) mod framing;
 pub(super) mod link;
 mod outbox;
 pub(super) mod parse;
 mod reader;
-pub mod server;
 pub(super) mod side;
 pub(super) mod slab;
 pub(super) mod splice;
 pub(super) mod target;
-mod trailers;
+pub(super) mod trailers;
 mod upload;
 
 #[cfg(test)]

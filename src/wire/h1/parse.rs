@@ -20,13 +20,21 @@ pub(crate) struct HeadLimits {
     pub(crate) target_bytes: usize,
 }
 
+/// A version of HTTP that is served.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Version {
+    Http10,
+    #[default]
+    Http11,
+    Http2,
+}
+
 /// A request line; the spans are in the buffer of the fields.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct RequestLine {
     pub(crate) method: Range<usize>,
     pub(crate) target: Range<usize>,
-    /// HTTP/1.0 or HTTP/1.1.
-    pub(crate) is_1_1: bool,
+    pub(crate) version: Version,
     /// Bytes of the whole head.
     pub(crate) used: usize,
 }
@@ -101,7 +109,7 @@ fn read_request<'b>(
     Ok(Status::Complete(sound.then(|| RequestLine {
         method: span(bytes, method.as_bytes()),
         target,
-        is_1_1: request.version == Some(1),
+        version: if request.version == Some(1) { Version::Http11 } else { Version::Http10 },
         used,
     })))
 }
@@ -295,7 +303,7 @@ mod tests {
         }
         let mut fields = Fields::default();
         let line = request(bytes.as_bytes(), &LIMITS, &mut fields).unwrap().unwrap();
-        let want = RequestLine { method: 0..4, target: 5..9, is_1_1: true, used: head };
+        let want = RequestLine { method: 0..4, target: 5..9, version: Version::Http11, used: head };
         assert_eq!(line, want);
         assert_eq!(fields.first("host"), Some(&b"x"[..]));
         assert_eq!(fields.first("empty"), Some(&b""[..]));

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Buf;
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// What one read may bring: 64 KB of body and the head before it.
@@ -140,6 +141,20 @@ impl Slab {
             let end = bytes.len();
             *self = Self { bytes, start: BEFORE, end };
         }
+    }
+}
+
+impl Buf for Slab {
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.data()
+    }
+
+    fn advance(&mut self, count: usize) {
+        Self::advance(self, count);
     }
 }
 

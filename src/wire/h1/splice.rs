@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 /// Bodies with less than this to come are copied: that costs less than what a pipe costs.
 pub(crate) const WORTH: u64 = 256 << 10;
 /// What a pipe holds, where the system allows it.
-const SIZE: usize = 512 << 10;
+const SIZE: usize = 256 << 10;
 /// How many empty pipes a worker keeps for later.
 const SPARE_MAX: usize = 32;
 

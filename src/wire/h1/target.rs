@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::fields::{Fields, Tag};
 use super::framing::Refusal;
-use super::parse::RequestLine;
+use super::parse::{RequestLine, Version};
 
 /// What a request is for; the spans are in the buffer of the fields.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +55,7 @@ fn check_host(line: &RequestLine, fields: &Fields) -> Result<Option<Range<usize>
         return Err(Refusal::TWO_HOSTS);
     }
     match fields.span(Tag::Host) {
-        None if line.is_1_1 => Err(Refusal::NO_HOST),
+        None if line.version != Version::Http10 => Err(Refusal::NO_HOST),
         None => Ok(None),
         Some(host) if is_authority(&fields.bytes[host.clone()]) => Ok(Some(host)),
         Some(_) => Err(Refusal::BAD_HOST),

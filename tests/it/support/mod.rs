@@ -2,6 +2,7 @@
 
 mod bytes;
 mod client;
+pub(crate) mod frames;
 mod observer;
 mod process;
 mod proxy;

@@ -120,7 +120,7 @@ impl Stack {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
                 let (client, never) = (Client::new(peer, false), std::future::pending());
-                tokio::task::spawn_local(Rc::clone(&server).serve(stream, client, never));
+                tokio::task::spawn_local(Rc::clone(&server).serve(stream, client, None, never));
             }
         });
         Self { address, drain, cell, sum: Default::default() }
@@ -184,5 +184,8 @@ fn rules() -> Rules {
         body_idle: PATIENCE,
         idle: PATIENCE,
         stream_idle: PATIENCE + Duration::from_secs(1),
+        http1: true,
+        http2: true,
+        h2_streams: 100,
     }
 }

@@ -1,6 +1,7 @@
 //! TLS as a client sees it.
 
 mod handshakes;
+mod http2;
 mod renewing;
 mod serving;
 

@@ -1,6 +1,7 @@
 //! The contract on the wire: bytes go in through a real socket, and the bytes that come out on both
 //! sides are looked at.
 
+mod http2;
 mod requests;
 mod streams;
 mod upstreams;

@@ -108,6 +108,25 @@ async fn events_pass_one_by_one_and_a_client_that_leaves_ends_them() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_a_silent_answer_takes_its_request_along() {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let proxy = crate::support::proxy_before(listener.local_addr().unwrap(), "", "").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    let head = b"HTTP/1.1 200 OK\r\n\r\n";
+    upstream.write_all(head).await.unwrap();
+    client.until("\r\n\r\n").await;
+    drop(client);
+    // Nothing is sent any more that the client could refuse.
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(20), upstream.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "the upstream never heard of it");
+    came_to(&proxy, "abandoned", 1).await;
+    proxy.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_is_told_to_go_when_the_proxy_is_about_to() {
     let upstream = crate::support::Upstream::start("blue").await;
     upstream.does(crate::support::Behaviour::Slow(Duration::from_millis(300)));

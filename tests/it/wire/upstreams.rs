@@ -111,13 +111,14 @@ async fn answers_without_a_body_have_none_and_keep_the_connection() {
         ),
         ("GET", "200 OK\r\ncontent-length: 0\r\n", "200 OK\r\ncontent-length: 0\r\n"),
     ] {
-        let upstream = RawUpstream::answering(format!("HTTP/1.1 {answer}\r\n"), Then::Keep).await;
+        let upstream =
+            RawUpstream::answering(format!("HTTP/1.1 {answer}Date: x\r\n\r\n"), Then::Keep).await;
         let proxy = upstream.behind_proxy("", "").await;
         let mut client = RawClient::connect(proxy.address).await;
         for _ in 0..2 {
             client.send(format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n")).await;
             let got = client.until("\r\n\r\n").await;
-            assert_eq!(got, format!("HTTP/1.1 {want}via: 1.1 serin\r\n\r\n"));
+            assert_eq!(got, format!("HTTP/1.1 {want}Date: x\r\nvia: 1.1 serin\r\n\r\n"));
         }
         assert_eq!(upstream.seen().len(), 1, "{answer:?} cost the connection");
         proxy.stop().await;
@@ -127,14 +128,14 @@ async fn answers_without_a_body_have_none_and_keep_the_connection() {
 #[tokio::test]
 async fn what_ends_at_an_upstreams_hop_does_not_reach_the_client() {
     let answer = "HTTP/1.1 200 Fine\r\nServer: x\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
-                  Proxy-Authenticate: x\r\nUpgrade: h2c\r\nContent-Length: 2\r\nX-Stays: 1\r\n\r\nok";
+                  Proxy-Authenticate: x\r\nUpgrade: h2c\r\nContent-Length: 2\r\nX-Stays: 1\r\nDate: x\r\n\r\nok";
     let upstream = RawUpstream::answering(answer, Then::Keep).await;
     let proxy = upstream.behind_proxy("", "").await;
     let mut client = RawClient::connect(proxy.address).await;
     client.send(GET).await;
     assert_eq!(
         client.until("ok").await,
-        "HTTP/1.1 200 Fine\r\nServer: x\r\nContent-Length: 2\r\nX-Stays: 1\r\nvia: 1.1 serin\r\n\r\nok"
+        "HTTP/1.1 200 Fine\r\nServer: x\r\nContent-Length: 2\r\nX-Stays: 1\r\nDate: x\r\nvia: 1.1 serin\r\n\r\nok"
     );
     proxy.stop().await;
 }

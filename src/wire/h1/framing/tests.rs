@@ -6,7 +6,7 @@ const LIMITS: HeadLimits = HeadLimits { fields: 100, bytes: 32 << 10, target_byt
 fn judge(head: &str) -> Result<(Accepted, Fields), Refusal> {
     let mut fields = Fields::default();
     let line = parse::request(head.as_bytes(), &LIMITS, &mut fields)?.expect("half a head");
-    let accepted = request(&line, &fields, 1 << 20)?;
+    let accepted = request(&line, &fields, Framing::None, 1 << 20)?;
     Ok((accepted, fields))
 }
 

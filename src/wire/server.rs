@@ -1,5 +1,4 @@
-//! A client's connection: requests come in, answers go out in their order, and nothing may take
-//! for ever. One task serves it, with the upstream's connection under the same roof.
+//! What serves clients: the rules of a listener, and which protocol a connection speaks.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -11,10 +10,20 @@ use std::time::Duration;
 
 use tower::Service;
 
-use super::connection::Connection;
-use super::parse::HeadLimits;
-pub use super::side::Io;
-use crate::wire::{Client, Request, Response, Watch};
+use super::h1::connection::{Connection, End};
+use super::h1::parse::HeadLimits;
+pub use super::h1::side::Io;
+use super::h1::side::{Shared, Side};
+use super::{Client, Request, Response, Watch, h2};
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Protocol {
+    /// HTTP/1.1, and 1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
 
 /// What one listener allows.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +46,12 @@ pub struct Rules {
     pub idle: Duration,
     /// Between two pieces of a response's body.
     pub stream_idle: Duration,
+    /// Whether HTTP/1.1 is served.
+    pub http1: bool,
+    /// Whether HTTP/2 is served.
+    pub http2: bool,
+    /// Streams that a client may have open on a connection of HTTP/2.
+    pub h2_streams: u32,
 }
 
 impl Rules {
@@ -80,15 +95,33 @@ where
     }
 
     /// Serves the requests of one connection, until the client leaves, a limit is broken, or
-    /// `drain` completes and the request under way is answered.
+    /// `drain` completes and the requests under way are answered. Where no protocol was `agreed`
+    /// on, the first bytes tell: whoever speaks HTTP/2 begins with its preface (RFC 9113 §3.3).
     pub async fn serve<I: Io + 'static>(
         self: Rc<Self>,
         io: I,
         client: Client,
+        agreed: Option<Protocol>,
         drain: impl Future<Output = ()>,
     ) {
+        let side: Shared = Rc::new(RefCell::new(Side::new(io)));
         let mut drain = pin!(drain);
-        let mut connection = Connection::new(self, io, client);
+        if agreed != Some(Protocol::Http2) {
+            let sniffs = agreed.is_none() && self.rules.http2;
+            let mut connection =
+                Connection::new(Rc::clone(&self), Rc::clone(&side), client.clone(), sniffs);
+            let end = poll_fn(|cx| {
+                if !connection.is_draining() && drain.as_mut().poll(cx).is_ready() {
+                    connection.drain();
+                }
+                connection.poll(cx)
+            });
+            if end.await == End::Closed {
+                return;
+            }
+        }
+        // In a box, so that a connection of HTTP/1.1 has no room for it.
+        let mut connection = Box::new(h2::Connection::new(self, side, client));
         poll_fn(|cx| {
             if !connection.is_draining() && drain.as_mut().poll(cx).is_ready() {
                 connection.drain();

@@ -1,0 +1,122 @@
+//! An answer on its way: piece by piece, as fast as the client's windows open.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use tokio::time::Instant;
+
+use super::head;
+use crate::clock;
+use crate::wire::h1::alarm::Alarm;
+use crate::wire::h1::framing::Asked;
+use crate::wire::h1::slab::Slab;
+use crate::wire::{Body, Error, Response, Watch};
+
+/// Sends `response`. A client that opens no window for `stall` has its stream reset.
+pub(super) async fn send<W: Watch>(
+    response: Response<W>,
+    asked: Asked,
+    mut respond: SendResponse<Slab>,
+    stall: Duration,
+) {
+    let Response { head, mut body, watch } = response;
+    let (answer, has_body) = head::answer(&head, asked, body.framing());
+    if !has_body {
+        body = Body::empty();
+    }
+    body.bound_idle(stall);
+    let trailers = trailers(&body);
+    let is_whole = body.is_done() && trailers.is_none();
+    // A stream that is gone takes nothing; whoever watches is told by being dropped.
+    let Ok(stream) = respond.send_response(answer, is_whole) else { return };
+    let mut outbound = Outbound { stream, body, stall, stuck: None, alarm: Alarm::default() };
+    let result = if is_whole { Some(Ok(())) } else { poll_fn(|cx| outbound.poll(cx)).await };
+    if let (Some(result), Some(watch)) = (result, watch) {
+        watch.ended(result);
+    }
+}
+
+struct Outbound {
+    stream: SendStream<Slab>,
+    body: Body,
+    stall: Duration,
+    /// Since when no window has been open.
+    stuck: Option<Instant>,
+    alarm: Alarm,
+}
+
+impl Outbound {
+    /// Completes when all is said; with `None` where the client is gone.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+        if self.stream.poll_reset(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        loop {
+            // The next piece is taken when it can leave: whoever reads slowly holds one and no more.
+            self.stream.reserve_capacity(1);
+            if self.stream.capacity() == 0 {
+                match self.stream.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(_) => return Poll::Ready(None),
+                    Poll::Pending => return self.poll_stuck(cx),
+                }
+            }
+            self.stuck = None;
+            let sent = match self.body.poll_piece(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(piece))) => self.send(piece),
+                Poll::Ready(None) => self.send(Slab::new()),
+                Poll::Ready(Some(Err(error))) => {
+                    self.stream.send_reset(Reason::INTERNAL_ERROR);
+                    return Poll::Ready(Some(Err(error)));
+                }
+            };
+            match sent {
+                Ok(false) => {}
+                Ok(true) => return Poll::Ready(Some(Ok(()))),
+                Err(_) => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Sends `piece`, and the end where it is the last; tells whether it is.
+    fn send(&mut self, mut piece: Slab) -> Result<bool, h2::Error> {
+        if self.stream.capacity() < piece.len() {
+            piece.shrink();
+        }
+        let is_last = self.body.is_done();
+        match trailers(&self.body).filter(|_| is_last) {
+            Some(trailers) => {
+                if !piece.is_empty() {
+                    self.stream.send_data(piece, false)?;
+                }
+                self.stream.send_trailers(trailers)?;
+            }
+            None if is_last || !piece.is_empty() => self.stream.send_data(piece, is_last)?,
+            None => {}
+        }
+        Ok(is_last)
+    }
+
+    /// No window is open: the request may go on, but not for ever.
+    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+        if let Err(error) = self.body.poll_upload(cx) {
+            self.stream.send_reset(Reason::INTERNAL_ERROR);
+            return Poll::Ready(Some(Err(error)));
+        }
+        let since = *self.stuck.get_or_insert_with(clock::now);
+        self.alarm.poll_until(since + self.stall, cx).map(|()| {
+            self.stream.send_reset(Reason::CANCEL);
+            None
+        })
+    }
+}
+
+/// The trailers of a body that has ended.
+fn trailers(body: &Body) -> Option<http::HeaderMap> {
+    let lines = body.trailers();
+    (!lines.is_empty()).then(|| head::map(lines))
+}
