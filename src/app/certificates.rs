@@ -6,6 +6,7 @@
 mod patience;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::StartError;
 use super::folders::Events;
 use super::watched::{LOOK_EVERY, content};
 use crate::clock;
-use crate::config::certificate::{Pair, Trouble};
-use crate::config::{Certificate, Config};
+use crate::config::certificate::Pair;
+use crate::config::{Config, HostPattern};
 use crate::net::tls::{self, Acceptor};
 use crate::telemetry::metrics::{Metric, Metrics};
 use patience::{Expiry, Patience, Say};
@@ -45,8 +47,10 @@ struct Kept {
     /// What the files held when they were last tried.
     known: [u64; 2],
     shown: tls::Certificates,
+    hosts: Vec<HostPattern>,
+    /// The one in use.
+    pair: Pair,
     patience: Patience,
-    expires: Duration,
     expiry: Expiry,
     expires_at: Gauge,
     failures: Counter,
@@ -66,50 +70,49 @@ impl Files {
     }
 }
 
-/// The acceptors of the ports that speak TLS, by name, and what keeps their certificates new.
-///
-/// # Errors
-/// The key at fault, and why.
+/// What the ports that speak TLS begin it with, by the port's name.
+pub(super) type Acceptors = BTreeMap<String, Acceptor>;
+
+/// Reads the certificates of all ports; returns also what keeps them new, where there is one.
 pub(super) fn load(
     config: &Config,
     metrics: &Metrics,
-) -> Result<(BTreeMap<String, Acceptor>, Option<Certificates>), (String, String)> {
-    let (mut acceptors, mut kept) = (BTreeMap::new(), Vec::new());
+) -> Result<(Acceptors, Option<Certificates>), StartError> {
+    let (mut acceptors, mut kept) = (Acceptors::new(), Vec::new());
     for (name, listener) in config.listeners.iter().filter(|(_, found)| !found.tls.is_empty()) {
-        let key = format!("listeners.{name}.tls");
-        let mut pairs = Vec::new();
+        let failed = |why: &dyn Display| StartError(format!("`listeners.{name}.tls`: {why}"));
+        let (mut shown, mut found) = (Vec::new(), Vec::new());
         for entry in &listener.tls {
             let files = Files { cert: entry.cert.clone(), key: entry.key.clone() };
             // What is written after this is seen as a change.
             let known = files.content();
-            let pair = Pair::read(&entry.cert, &entry.key);
-            pairs.push((entry, files, known, pair.map_err(|error| (key.clone(), error.why))?));
+            let pair = Pair::read(&files.cert, &files.key).map_err(|trouble| failed(&trouble))?;
+            shown.push((entry, Arc::clone(&pair.certified)));
+            found.push((files, known, entry.hosts.clone(), pair));
         }
-        let shown: Vec<(&Certificate, _)> =
-            pairs.iter().map(|(entry, _, _, pair)| (*entry, Arc::clone(&pair.certified))).collect();
         let shown = tls::Certificates::new(shown);
-        for (number, (_, files, known, pair)) in pairs.into_iter().enumerate() {
+        for (number, (files, known, hosts, pair)) in found.into_iter().enumerate() {
             let cert = files.cert.display().to_string();
             let labels = [("listener", name.as_str()), ("cert", &cert)];
-            let entry = Kept {
+            let expires_at = metrics.gauge(Metric::CertificateExpires, &labels);
+            expires_at.set(pair.expires.as_secs_f64());
+            kept.push(Kept {
                 listener: name.clone(),
                 number,
                 files,
                 known,
                 shown: shown.clone(),
+                hosts,
+                pair,
                 patience: Patience::default(),
-                expires: pair.expires,
                 expiry: Expiry::default(),
-                expires_at: metrics.gauge(Metric::CertificateExpires, &labels),
+                expires_at,
+                // It is there from the beginning: a counter that begins at 1 has not increased.
                 failures: metrics.counter(Metric::CertificateReloadFailures, &labels[..1]),
-            };
-            entry.expires_at.set(pair.expires.as_secs_f64());
-            // A counter that begins at 1 has not increased.
-            entry.failures.increment(0);
-            kept.push(entry);
+            });
         }
-        let acceptor = Acceptor::new(shown, listener.protocols);
-        acceptors.insert(name.clone(), acceptor.map_err(|error| (key, error.to_string()))?);
+        let acceptor = Acceptor::new(shown, listener.protocols).map_err(|error| failed(&error))?;
+        acceptors.insert(name.clone(), acceptor);
     }
     let certificates = Certificates { kept, events: Events::default() };
     Ok((acceptors, Some(certificates).filter(|certificates| !certificates.kept.is_empty())))
@@ -156,9 +159,12 @@ impl Certificates {
         self.events = events;
         for (kept, (content, pair)) in self.kept.iter_mut().zip(found) {
             kept.known = content;
-            match pair {
-                Some(Ok(pair)) => kept.take(&pair),
-                Some(Err(trouble)) => kept.complain(&trouble),
+            match pair.map(|pair| pair.map_err(|trouble| trouble.why)) {
+                Some(Ok(pair)) => match kept.is_worse(&pair, clock::unix()) {
+                    None => kept.take(pair),
+                    Some(why) => kept.complain(&why),
+                },
+                Some(Err(why)) => kept.complain(&why),
                 None => {}
             }
             kept.warn_of_expiry();
@@ -172,30 +178,44 @@ impl Kept {
         (!self.patience.is_bad()).then_some(self.known)
     }
 
+    /// Why clients would refuse `pair`, where they take the one in use.
+    fn is_worse(&self, pair: &Pair, now: Duration) -> Option<String> {
+        let cert = self.files.cert.display();
+        let holds = |pair: &Pair| pair.begins <= now && now <= pair.expires;
+        if holds(&self.pair) && !holds(pair) {
+            return Some(format!("the certificate in `{cert}` has expired, or does not hold yet"));
+        }
+        let lost =
+            |host: &&HostPattern| self.pair.covers(host).is_ok() && pair.covers(host).is_err();
+        let host = self.hosts.iter().find(lost)?;
+        Some(format!("the certificate in `{cert}` does not cover `{host}`"))
+    }
+
     /// From the next handshake on, this one.
-    fn take(&mut self, pair: &Pair) {
+    fn take(&mut self, pair: Pair) {
         self.shown.replace(self.number, &pair.certified);
-        self.patience = Patience::default();
-        (self.expires, self.expiry) = (pair.expires, Expiry::default());
         self.expires_at.set(pair.expires.as_secs_f64());
+        (self.patience, self.expiry) = (Patience::default(), Expiry::default());
+        self.pair = pair;
         let (listener, cert) = (&self.listener, self.files.cert.display());
         let expires = self.expires_text();
         tracing::info!(%listener, %cert, expires, "the certificate was read again");
     }
 
-    fn complain(&mut self, trouble: &Trouble) {
+    fn complain(&mut self, why: &str) {
         let say = self.patience.bad(clock::now());
         if say == Say::First {
             self.failures.increment(1);
         }
         if say != Say::Nothing {
             let (listener, expires) = (&self.listener, self.expires_text());
-            tracing::error!(%listener, why = %trouble, expires, "ALARM: a changed certificate cannot be used; the one before stays");
+            tracing::error!(%listener, why, expires, "ALARM: a changed certificate cannot be used; the one before stays");
         }
     }
 
     fn warn_of_expiry(&mut self) {
-        if self.expiry.is_to_be_said(clock::now(), self.expires.saturating_sub(clock::unix())) {
+        if self.expiry.is_to_be_said(clock::now(), self.pair.expires.saturating_sub(clock::unix()))
+        {
             let (listener, cert) = (&self.listener, self.files.cert.display());
             let expires = self.expires_text();
             tracing::warn!(%listener, %cert, expires, "a certificate in use expires soon, or has expired");
@@ -204,7 +224,10 @@ impl Kept {
 
     /// When the certificate in use expires, in UTC.
     fn expires_text(&self) -> String {
-        let seconds = i64::try_from(self.expires.as_secs()).unwrap_or(i64::MAX);
+        let seconds = i64::try_from(self.pair.expires.as_secs()).unwrap_or(i64::MAX);
         Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string()
     }
 }
+
+#[cfg(test)]
+mod tests;

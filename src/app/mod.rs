@@ -96,8 +96,7 @@ impl App {
         let (service_thread, service_handle) = ServiceThread::new()?;
         let (cell, metrics) = (Cell::default(), Metrics::default());
         let (writers, drain) = Recorder::split(config.workers);
-        let (acceptors, certificates) = certificates::load(&config, &metrics)
-            .map_err(|(key, error)| StartError(format!("`{key}`: {error}")))?;
+        let (acceptors, certificates) = certificates::load(&config, &metrics)?;
         let workers = worker::plan(writers, &config, &ports, &acceptors, &cell, &metrics);
         let listening = Arc::new(AtomicBool::new(false));
         let listener = ports.values().next().map(|bound| bound.address);

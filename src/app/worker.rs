@@ -15,6 +15,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
+use super::certificates::Acceptors;
 use crate::config::{Config, Listener};
 use crate::measure::Writer;
 use crate::net::tls::{Acceptor, Limits};
@@ -51,7 +52,7 @@ pub(super) fn plan(
     writers: Vec<Writer>,
     config: &Config,
     bound: &BTreeMap<String, Bound>,
-    acceptors: &BTreeMap<String, Acceptor>,
+    acceptors: &Acceptors,
     cell: &Cell,
     metrics: &Metrics,
 ) -> Vec<Worker> {
@@ -122,8 +123,7 @@ impl Worker {
                         Some(tls) => {
                             Box::pin(async move {
                                 let accepted = tls.accept(stream, peer, &mut drain).await;
-                                let Some((stream, is_h2)) = accepted else { return };
-                                let agreed = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
+                                let Some((stream, agreed)) = accepted else { return };
                                 server.serve(stream, client, Some(agreed), drain).await;
                             })
                             .await;
@@ -181,9 +181,11 @@ impl Tls {
         stream: TcpStream,
         peer: SocketAddr,
         drain: &mut Drained,
-    ) -> Option<(TlsStream<TcpStream>, bool)> {
+    ) -> Option<(TlsStream<TcpStream>, Protocol)> {
         match self.acceptor.accept(stream, self.limits, drain).await {
-            Ok(accepted) => Some(accepted),
+            // Over TLS only those who ask for HTTP/2 speak it (RFC 9113 §3.2).
+            Ok((stream, true)) => Some((stream, Protocol::Http2)),
+            Ok((stream, false)) => Some((stream, Protocol::Http1)),
             Err(refused) => {
                 tracing::debug!(listener = self.port.name, %peer, why = %refused, "no TLS");
                 if let Some(reason) = refused.name() {
@@ -196,7 +198,7 @@ impl Tls {
 }
 
 fn rules(listener: &Listener) -> Rules {
-    let Listener { limits, timeouts, protocols, .. } = listener;
+    let Listener { protocols, limits, timeouts, .. } = listener;
     Rules {
         headers: limits.headers,
         header_bytes: limits.header_bytes,

@@ -62,6 +62,9 @@ fn one_file_may_hold_both() {
     assert!(read(Some(both.as_bytes()), Some(both.as_bytes())).is_ok());
 }
 
+/// What the files hold, and what is said of which one, with what hint.
+type Row<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, Part, &'a str, &'a str);
+
 #[test]
 fn what_is_wrong_is_said_of_the_file_at_fault() {
     let (a, b) = (made(&["a.example"]), made(&["b.example"]));
@@ -74,7 +77,7 @@ fn what_is_wrong_is_said_of_the_file_at_fault() {
     let der: &[u8] = &[0x30, 0x82, 1, 2];
     let large = vec![b'x'; (1 << 20) + 1];
     #[rustfmt::skip]
-    let table: [(Option<&[u8]>, Option<&[u8]>, Part, &str, &str); 14] = [
+    let table: [Row<'_>; 14] = [
         (None, Some(key), Part::Cert, "`a.pem` does not exist", ""),
         (Some(cert), None, Part::Key, "`a.key` does not exist", ""),
         (Some(b""), Some(key), Part::Cert, "`a.pem` holds no certificate", "BEGIN CERTIFICATE"),

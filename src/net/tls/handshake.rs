@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::{Accepted, Acceptor as Hello};
@@ -122,7 +123,7 @@ impl Acceptor {
             return Err(Refused::UnknownName(name));
         }
         let rest = StartHandshake::from_parts(accepted, stream);
-        match timeout_at(end, rest.into_stream(self.config.clone())).await {
+        match timeout_at(end, rest.into_stream(Arc::clone(&self.config))).await {
             Ok(done) => done.map_err(Refused::Failed),
             Err(_) => Err(Refused::TooLong),
         }
@@ -151,6 +152,8 @@ async fn hello(
                 readable.map_err(|_| (Refused::TooLong, None))?.map_err(failed)?;
                 continue;
             }
+            // A check of the port may end with a reset.
+            Err(_) if !has_begun => return Err((Refused::Left, None)),
             Err(error) => return Err(failed(error)),
         }
         // No record of TLS has a type that is a letter, and every method begins with one.

@@ -56,7 +56,7 @@ impl Authority {
         Issued { cert: cert.pem(), key: key.serialize_pem() }
     }
 
-    /// A client that speaks `versions` and remembers no session.
+    /// A client that speaks HTTP/1.1 over `versions`, and remembers no session.
     pub(crate) fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();

@@ -260,16 +260,48 @@ async fn curl_is_content() {
                 .unwrap()
         })
     };
-    for (arguments, want) in [
-        (&["--http2"][..], "blue 2"),
-        (&["--http1.1"], "blue 1.1"),
-        (&["--http1.0"], "blue 1.1"),
-        (&["--tls-max", "1.2"], "blue 2"),
-        (&["--tlsv1.3"], "blue 2"),
+    for (arguments, version) in [
+        (&[][..], "2"),
+        (&["--http1.1"], "1.1"),
+        (&["--http1.0"], "1.1"),
+        (&["--no-alpn"], "1.1"),
+        (&["--tls-max", "1.2"], "2"),
+        (&["--tlsv1.3", "--http1.1"], "1.1"),
     ] {
         let output = curl(arguments).await.unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success() && said == want, "{output:?}");
+        assert!(
+            output.status.success() && said == format!("blue {version}"),
+            "{arguments:?}: {output:?}"
+        );
     }
+    secured.proxy.stop().await;
+}
+
+#[tokio::test]
+async fn the_protocol_is_what_both_can_and_the_file_says() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let (h2, http1) = (&b"h2"[..], &b"http/1.1"[..]);
+    for (listener, offered, agreed) in [
+        ("", vec![http1, h2], Some(h2)),
+        ("", vec![http1], Some(http1)),
+        ("", vec![], None),
+        ("protocols = [\"http/1.1\"]", vec![h2, http1], Some(http1)),
+        ("protocols = [\"h2\"]", vec![http1, h2], Some(h2)),
+    ] {
+        let secured = Secured::start(&blue, &green, listener).await;
+        let mut client = secured.authority.client(&[&TLS13]);
+        client.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+        let stream = secure(&Arc::new(client), secured.proxy.address, SHOP).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed, "{listener}: {offered:?}");
+        if agreed != Some(h2) {
+            let mut client = Client::over(stream, SHOP).await.unwrap();
+            assert_eq!(client.send("GET /", &[], "").await.unwrap().body, "blue");
+        }
+        secured.proxy.stop().await;
+    }
+    let secured = Secured::start(&blue, &green, "protocols = [\"h2\"]").await;
+    let got = alert(&secured.client, secured.proxy.address, SHOP).await;
+    assert_eq!(got, AlertDescription::NoApplicationProtocol);
     secured.proxy.stop().await;
 }

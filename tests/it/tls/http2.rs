@@ -1,77 +1,100 @@
-//! HTTP/2 over TLS, which the two sides agree on in the handshake.
+//! HTTP/2 over TLS: what passes, and how it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::version::TLS13;
-use tokio_rustls::client::TlsStream;
+use bytes::{Bytes, BytesMut};
+use h2::client::SendRequest;
+use http::{Request, Response};
+use rustls::version::{TLS12, TLS13};
+use tokio::task::JoinHandle;
 
 use super::{SHOP, Secured};
-use crate::support::{Behaviour, Client, Upstream, came_to, secure};
+use crate::support::{Behaviour, PATIENCE, RawUpstream, Then, Upstream, config, secure};
 
-/// Offers `protocols`, and tells which one was taken.
-async fn offer(
+/// A client of HTTP/2, and what becomes of its connection.
+async fn connect(
     secured: &Secured,
-    protocols: &[&str],
-) -> std::io::Result<(TlsStream<tokio::net::TcpStream>, Option<String>)> {
-    let mut client = secured.authority.client(&[&TLS13]);
-    client.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let stream = secure(&Arc::new(client), secured.proxy.address, SHOP).await?;
-    let taken = stream.get_ref().1.alpn_protocol();
-    let taken = taken.map(|name| String::from_utf8_lossy(name).into_owned());
-    Ok((stream, taken))
+    version: &'static rustls::SupportedProtocolVersion,
+) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let mut config = secured.authority.client(&[version]);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = secure(&Arc::new(config), secured.proxy.address, SHOP).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+/// Sends `body` and reads the whole answer.
+async fn post(
+    sender: &mut SendRequest<Bytes>,
+    body: Bytes,
+) -> Result<(Response<()>, BytesMut), h2::Error> {
+    let request = Request::post(format!("https://{SHOP}/")).body(()).unwrap();
+    let exchange = async {
+        let (response, mut stream) = sender.clone().ready().await?.send_request(request, false)?;
+        stream.send_data(body, true)?;
+        let (head, mut body) = response.await?.into_parts();
+        let mut got = BytesMut::new();
+        while let Some(piece) = body.data().await {
+            let piece = piece?;
+            body.flow_control().release_capacity(piece.len())?;
+            got.extend_from_slice(&piece);
+        }
+        Ok((Response::from_parts(head, ()), got))
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.expect("no answer in time")
 }
 
 #[tokio::test]
-async fn what_is_spoken_is_agreed_on() {
+async fn bodies_of_any_size_pass_both_ways() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-    for (spoken, offered, want) in [
-        ("", &["http/1.1", "h2"][..], Some("h2")),
-        ("", &["http/1.1"], Some("http/1.1")),
-        ("", &[], None),
-        ("protocols = [\"http/1.1\"]", &["h2", "http/1.1"], Some("http/1.1")),
-        ("protocols = [\"h2\"]", &["h2", "http/1.1"], Some("h2")),
-    ] {
-        let secured = Secured::start(&blue, &green, spoken).await;
-        let (stream, taken) = offer(&secured, offered).await.unwrap();
-        assert_eq!(taken.as_deref(), want, "{spoken} {offered:?}");
-        if want != Some("h2") {
-            let mut client = Client::over(stream, SHOP).await.unwrap();
-            assert_eq!(client.send("GET /", &[], "").await.unwrap().status, 200);
+    blue.does(Behaviour::Echo);
+    let secured = Secured::start(&blue, &green, "limits = { body_bytes = \"20MiB\" }").await;
+    for version in [&TLS12, &TLS13] {
+        let (mut sender, _connection) = connect(&secured, version).await;
+        for size in [0, 1, 64 << 10, 10 << 20] {
+            let body: Bytes = (b'a'..=b'z').cycle().take(size).collect();
+            let (head, got) = post(&mut sender, body.clone()).await.unwrap();
+            assert!(head.status() == 200 && got == body, "{size} bytes came back changed");
         }
-        secured.proxy.stop().await;
+        assert_eq!(blue.last().1["x-forwarded-proto"], "https");
     }
-    let secured = Secured::start(&blue, &green, "protocols = [\"h2\"]").await;
-    assert!(offer(&secured, &["http/1.1"]).await.is_err(), "nothing is spoken that both know");
     secured.proxy.stop().await;
 }
 
 #[tokio::test]
-async fn requests_and_large_bodies_pass_both_ways() {
+async fn many_requests_share_a_connection_that_ends_well_with_serin() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
     blue.does(Behaviour::Echo);
     let secured = Secured::start(&blue, &green, "").await;
-    let (stream, _) = offer(&secured, &["h2"]).await.unwrap();
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let mut client = client.ready().await.unwrap();
-    let body: Vec<u8> = (0..3_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
-    let request = http::Request::post(format!("https://{SHOP}/")).body(()).unwrap();
-    let (answer, mut out) = client.send_request(request, false).unwrap();
-    // h2 keeps what no window is open for.
-    out.send_data(body.clone().into(), true).unwrap();
-    let mut answer = answer.await.unwrap().into_body();
-    let mut got = Vec::new();
-    while let Some(piece) = answer.data().await {
-        let piece = piece.unwrap();
-        answer.flow_control().release_capacity(piece.len()).unwrap();
-        got.extend_from_slice(&piece);
+    let (sender, connection) = connect(&secured, &TLS13).await;
+    let asking = (0..50_u8).map(|number| {
+        let mut sender = sender.clone();
+        tokio::spawn(async move {
+            let body = Bytes::from(vec![number; 100_000]);
+            let (_, got) = post(&mut sender, body.clone()).await.unwrap();
+            assert!(got == body);
+        })
+    });
+    for asked in asking.collect::<Vec<_>>() {
+        asked.await.unwrap();
     }
-    assert!(got == body, "{} bytes of {}", got.len(), body.len());
-    let (_, fields) = blue.last();
-    assert_eq!(fields["x-forwarded-proto"], "https");
-    assert_eq!(fields["via"], "2 serin");
-    came_to(&secured.proxy, "2xx", 1).await;
-    // The end of the proxy is announced, and comes.
-    secured.proxy.stop().await;
+    let open = "serin_connections{listener=\"web\",state=\"open\"} 1";
+    assert!(secured.metrics().await.contains(open), "not one connection");
+    drop(sender);
+    tokio::time::timeout(Duration::from_secs(10), secured.proxy.stop()).await.unwrap();
     connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_reset() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it";
+    let upstream = RawUpstream::answering_after("", answer, Then::Close).await;
+    let text = config(&[], &[], "health = { off = true }", "")
+        .replace("endpoints = []", &format!("endpoints = [\"{}\"]", upstream.address));
+    let secured = Secured::before(&text, "").await;
+    let (mut sender, _connection) = connect(&secured, &TLS13).await;
+    let error = post(&mut sender, Bytes::new()).await.unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR), "{error}");
+    secured.proxy.stop().await;
 }
