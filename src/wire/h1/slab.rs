@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::thread::LocalKey;
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -18,11 +19,22 @@ const AFTER: usize = 16;
 const WHOLE: usize = BEFORE + SIZE + AFTER;
 /// How many buffers a worker keeps for later.
 const SPARE_MAX: usize = 64;
-/// Below this, bytes that have to wait get a buffer of their size.
+/// What fits into a small buffer, where it may have to wait.
 const SMALL: usize = 4 << 10;
+const SMALL_WHOLE: usize = BEFORE + SMALL + AFTER;
+const SMALL_SPARE_MAX: usize = 1024;
+
+type Spare = RefCell<Vec<Vec<u8>>>;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spare = const { RefCell::new(Vec::new()) };
+    static SMALL_SPARE: Spare = const { RefCell::new(Vec::new()) };
+}
+
+/// A buffer of `size` that was used before, or a new one.
+fn buffer(stock: &'static LocalKey<Spare>, size: usize) -> Vec<u8> {
+    let spare = stock.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    spare.unwrap_or_else(|| vec![0; size])
 }
 
 /// Some bytes, with room to grow on both sides.
@@ -36,8 +48,7 @@ pub(crate) struct Slab {
 impl Slab {
     /// An empty one of full size.
     pub(crate) fn new() -> Self {
-        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-        Self { bytes: spare.unwrap_or_else(|| vec![0; WHOLE]), start: BEFORE, end: BEFORE }
+        Self { bytes: buffer(&SPARE, WHOLE), start: BEFORE, end: BEFORE }
     }
 
     /// A copy of `bytes`.
@@ -133,13 +144,14 @@ impl Slab {
         Poll::Ready(Ok(count))
     }
 
-    /// Gives the buffer back where only a little has to wait in it.
+    /// Moves to a small buffer where only a little is in this one: it may have to wait, and the
+    /// large one is still in the cache for whoever reads next.
     pub(crate) fn shrink(&mut self) {
-        if self.len() < SMALL && self.bytes.len() >= WHOLE {
-            let mut bytes = vec![0; BEFORE];
-            bytes.extend_from_slice(self.data());
-            let end = bytes.len();
-            *self = Self { bytes, start: BEFORE, end };
+        if self.len() <= SMALL && self.bytes.len() >= WHOLE {
+            let bytes = buffer(&SMALL_SPARE, SMALL_WHOLE);
+            let mut small = Self { bytes, start: BEFORE, end: BEFORE };
+            small.push(self.data());
+            *self = small;
         }
     }
 }
@@ -161,15 +173,18 @@ impl Buf for Slab {
 impl Drop for Slab {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        if bytes.len() == WHOLE {
-            // At the end of the thread there is no stock any more.
-            let _ = SPARE.try_with(|spare| {
-                let mut spare = spare.borrow_mut();
-                if spare.len() < SPARE_MAX {
-                    spare.push(bytes);
-                }
-            });
-        }
+        let (stock, most) = match bytes.len() {
+            WHOLE => (&SPARE, SPARE_MAX),
+            SMALL_WHOLE => (&SMALL_SPARE, SMALL_SPARE_MAX),
+            _ => return,
+        };
+        // At the end of the thread there is no stock any more.
+        let _ = stock.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < most {
+                spare.push(bytes);
+            }
+        });
     }
 }
 
@@ -190,18 +205,22 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_is_used_again_and_a_shrunk_one_is_not_kept() {
-        SPARE.with(|spare| spare.borrow_mut().clear());
-        let stock = || SPARE.with(|spare| spare.borrow().len());
+    fn buffers_of_both_sizes_are_used_again() {
+        let stocks = [&SPARE, &SMALL_SPARE];
+        stocks.iter().for_each(|stock| stock.with(|spare| spare.borrow_mut().clear()));
+        let lengths = || stocks.map(|stock| stock.with(|spare| spare.borrow().len()));
         let mut slab = Slab::of(b"half a head");
-        assert_eq!(stock(), 0);
+        assert_eq!(lengths(), [0, 0]);
         slab.shrink();
-        assert_eq!((stock(), slab.data()), (1, &b"half a head"[..]));
+        assert_eq!((lengths(), slab.data()), ([1, 0], &b"half a head"[..]));
         drop(slab);
-        assert_eq!(stock(), 1);
-        let again = Slab::new();
-        assert_eq!(stock(), 0);
-        assert!(again.is_empty());
+        assert_eq!(lengths(), [1, 1]);
+        let mut again = Slab::of(&[7; SMALL]);
+        again.shrink();
+        assert_eq!((lengths(), again.data()), ([1, 0], &[7; SMALL][..]));
+        let mut big = Slab::of(&[7; SMALL + 1]);
+        big.shrink();
+        assert_eq!(lengths(), [0, 0], "too much for a small one");
     }
 
     #[test]

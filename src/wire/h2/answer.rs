@@ -1,7 +1,6 @@
 //! An answer on its way: piece by piece, as fast as the client's windows open.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use h2::server::SendResponse;
@@ -15,42 +14,56 @@ use crate::wire::h1::framing::Asked;
 use crate::wire::h1::slab::Slab;
 use crate::wire::{Body, Error, Response, Watch};
 
-/// Sends `response`. A client that opens no window for `stall` has its stream reset.
-pub(super) async fn send<W: Watch>(
-    response: Response<W>,
-    asked: Asked,
-    mut respond: SendResponse<Slab>,
-    stall: Duration,
-) {
-    let Response { head, mut body, watch } = response;
-    let (answer, has_body) = head::answer(&head, asked, body.framing());
-    if !has_body {
-        body = Body::empty();
-    }
-    body.bound_idle(stall);
-    let trailers = trailers(&body);
-    let is_whole = body.is_done() && trailers.is_none();
-    // A stream that is gone takes nothing; whoever watches is told by being dropped.
-    let Ok(stream) = respond.send_response(answer, is_whole) else { return };
-    let mut outbound = Outbound { stream, body, stall, stuck: None, alarm: Alarm::default() };
-    let result = if is_whole { Some(Ok(())) } else { poll_fn(|cx| outbound.poll(cx)).await };
-    if let (Some(result), Some(watch)) = (result, watch) {
-        watch.ended(result);
-    }
-}
-
-struct Outbound {
+/// An answer that is being sent.
+pub(super) struct Answer<W> {
     stream: SendStream<Slab>,
     body: Body,
+    watch: Option<W>,
     stall: Duration,
     /// Since when no window has been open.
     stuck: Option<Instant>,
     alarm: Alarm,
 }
 
-impl Outbound {
-    /// Completes when all is said; with `None` where the client is gone.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+impl<W: Watch> Answer<W> {
+    /// Sends the head of `response`; `None` where that is all, or the client is gone. One that opens
+    /// no window for `stall` has its stream reset.
+    pub(super) fn begin(
+        response: Response<W>,
+        asked: Asked,
+        respond: &mut SendResponse<Slab>,
+        stall: Duration,
+    ) -> Option<Self> {
+        let Response { head, mut body, watch } = response;
+        let (answer, has_body) = head::answer(&head, asked, body.framing());
+        if !has_body {
+            body = Body::empty();
+        }
+        body.bound_idle(stall);
+        let is_whole = body.is_done() && body.trailers().is_empty();
+        // Whoever watches is told by being dropped that the client is gone.
+        let stream = respond.send_response(answer, is_whole).ok()?;
+        let answer = Self { stream, body, watch, stall, stuck: None, alarm: Alarm::default() };
+        if !is_whole {
+            return Some(answer);
+        }
+        if let Some(watch) = answer.watch {
+            watch.ended(Ok(()));
+        }
+        None
+    }
+
+    /// Completes when all is said, or cannot be.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ended = ready!(self.poll_pieces(cx));
+        if let (Some(result), Some(watch)) = (ended, self.watch.take()) {
+            watch.ended(result);
+        }
+        Poll::Ready(())
+    }
+
+    /// Completes with `None` where the client is gone.
+    fn poll_pieces(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
         if self.stream.poll_reset(cx).is_ready() {
             return Poll::Ready(None);
         }
@@ -84,19 +97,17 @@ impl Outbound {
 
     /// Sends `piece`, and the end where it is the last; tells whether it is.
     fn send(&mut self, mut piece: Slab) -> Result<bool, h2::Error> {
-        if self.stream.capacity() < piece.len() {
-            piece.shrink();
-        }
+        piece.shrink();
         let is_last = self.body.is_done();
-        match trailers(&self.body).filter(|_| is_last) {
-            Some(trailers) => {
-                if !piece.is_empty() {
-                    self.stream.send_data(piece, false)?;
-                }
-                self.stream.send_trailers(trailers)?;
+        let trailers = self.body.trailers();
+        if is_last && !trailers.is_empty() {
+            let trailers = head::map(trailers);
+            if !piece.is_empty() {
+                self.stream.send_data(piece, false)?;
             }
-            None if is_last || !piece.is_empty() => self.stream.send_data(piece, is_last)?,
-            None => {}
+            self.stream.send_trailers(trailers)?;
+        } else if is_last || !piece.is_empty() {
+            self.stream.send_data(piece, is_last)?;
         }
         Ok(is_last)
     }
@@ -113,10 +124,4 @@ impl Outbound {
             None
         })
     }
-}
-
-/// The trailers of a body that has ended.
-fn trailers(body: &Body) -> Option<http::HeaderMap> {
-    let lines = body.trailers();
-    (!lines.is_empty()).then(|| head::map(lines))
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::cork::Cork;
-use super::stream;
+use super::stream::{Came, Stream};
 use crate::clock;
 use crate::wire::h1::alarm::Alarm;
 use crate::wire::h1::side::Shared;
@@ -58,6 +58,7 @@ enum Limit {
 /// A client's connection.
 pub(in crate::wire) struct Connection<S: Service<Request>> {
     server: Rc<Server<S>>,
+    service: S,
     client: Client,
     io: Cork,
     state: State,
@@ -83,8 +84,10 @@ where
     pub(in crate::wire) fn new(server: Rc<Server<S>>, side: Shared, client: Client) -> Self {
         let io = Cork::new(side);
         let greeting = builder(&server.rules).handshake(io.clone());
+        let service = server.service();
         Self {
             server,
+            service,
             client,
             io,
             state: State::Greeting(greeting),
@@ -156,11 +159,14 @@ where
                     }
                     Err(error) => self.leave(Some(&error)),
                 },
-                State::Open(frames) => match ready!(frames.poll_accept(cx)) {
-                    Some(Ok((request, respond))) => self.begin(request, respond),
-                    Some(Err(error)) => self.leave(Some(&error)),
-                    None => self.leave(None),
-                },
+                State::Open(frames) => {
+                    ready!(self.service.poll_ready(cx)).unwrap_or_else(|never| match never {});
+                    match ready!(frames.poll_accept(cx)) {
+                        Some(Ok((request, respond))) => self.begin(request, respond),
+                        Some(Err(error)) => self.leave(Some(&error)),
+                        None => self.leave(None),
+                    }
+                }
                 State::Leaving => {
                     // It may have things to say that are still in the cork.
                     if ready!(self.io.poll_drain(cx)).is_err() {
@@ -175,16 +181,17 @@ where
 
     /// A request has come: it gets a task of its own.
     fn begin(&mut self, request: http::Request<RecvStream>, respond: server::SendResponse<Slab>) {
-        self.open.set(self.open.get() + 1);
         self.idle = None;
-        let counted = Counted(Rc::clone(&self.open));
         let has_fragment = self.io.take_mark(respond.stream_id().as_u32());
-        let (server, client) = (Rc::clone(&self.server), self.client.clone());
-        let serving = stream::serve(server, client, request, respond, has_fragment);
-        tokio::task::spawn_local(async move {
-            serving.await;
-            drop(counted);
-        });
+        let came = Came { request, respond, has_fragment };
+        let counted = Counted::new(&self.open);
+        tokio::task::spawn_local(Stream::begin(
+            &self.server,
+            &mut self.service,
+            &self.client,
+            came,
+            counted,
+        ));
     }
 
     fn leave(&mut self, error: Option<&h2::Error>) {
@@ -264,7 +271,14 @@ fn builder(rules: &Rules) -> Builder {
 }
 
 /// A request under way.
-struct Counted(Rc<Cell<usize>>);
+pub(super) struct Counted(Rc<Cell<usize>>);
+
+impl Counted {
+    fn new(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(Rc::clone(open))
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {

@@ -45,23 +45,24 @@ fn note(request: &Parts, limits: &HeadLimits, into: &mut Fields) -> Result<Reque
     }
     into.bytes.extend_from_slice(target.as_bytes());
     let target = method.end..into.bytes.len();
-    if let Some(authority) = uri.authority() {
-        let authority = authority.as_str().as_bytes();
-        let mut hosts = headers.get_all(header::HOST).iter();
-        if !hosts.all(|host| host.as_bytes().eq_ignore_ascii_case(authority)) {
-            return Err(Refusal::OTHER_HOST);
-        }
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    if let Some(authority) = authority {
         into.add("host", authority);
     }
+    let mut has_crumbs = false;
     for (name, value) in headers {
-        match *name {
-            header::HOST if uri.authority().is_some() => {}
-            // The crumbs are one again (RFC 9113 §8.2.3).
-            header::COOKIE => {}
+        match (name, authority) {
+            (&header::HOST, Some(authority)) => {
+                if !value.as_bytes().eq_ignore_ascii_case(authority) {
+                    return Err(Refusal::OTHER_HOST);
+                }
+            }
+            (&header::COOKIE, _) => has_crumbs = true,
             _ => into.add(name.as_str(), sound(value)?),
         }
     }
-    if headers.contains_key(header::COOKIE) {
+    if has_crumbs {
+        // They are one again (RFC 9113 §8.2.3).
         let crumbs = headers.get_all(header::COOKIE).iter().map(sound);
         let crumbs: Vec<&[u8]> = crumbs.collect::<Result<_, _>>()?;
         into.add("cookie", &crumbs.join(&b"; "[..]));
@@ -103,7 +104,7 @@ pub(super) fn answer(head: &ResponseHead, asked: Asked, framing: Framing) -> (Re
         answer.headers_mut().insert(header::DATE, date);
     }
     let length = match framing {
-        _ if answer.headers().contains_key(header::CONTENT_LENGTH) => None,
+        _ if head.fields().has(Tag::ContentLength) => None,
         _ if is_tunnel || framing::has_no_body(head.status()) => None,
         Framing::Length(length) => Some(length),
         Framing::None if !asked.is_head => Some(0),
@@ -123,7 +124,7 @@ pub(super) fn interim(head: &ResponseHead) -> Response<()> {
     // One copy that all values share.
     let bytes = Bytes::copy_from_slice(&fields.bytes);
     let map = answer.headers_mut();
-    map.reserve(8);
+    map.reserve(fields.lines().count());
     for (name, value, tag) in fields.lines() {
         if matches!(tag, Tag::Connection | Tag::Upgrade) {
             continue;
