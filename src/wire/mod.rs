@@ -8,6 +8,8 @@ mod error;
 mod field;
 mod h1;
 mod head;
+#[doc(hidden)]
+pub mod raw;
 mod response;
 mod stock;
 

@@ -9,7 +9,7 @@
 
 mod alarm;
 mod answer;
-mod chunked;
+pub(super) mod chunked;
 pub mod client;
 mod connection;
 pub(super) mod fields;
@@ -17,14 +17,14 @@ pub(super) mod framing;
 pub(super) mod link;
 mod outbox;
 pub(super) mod parse;
-mod reader;
+pub(super) mod reader;
 pub mod server;
 pub(super) mod side;
 pub(super) mod slab;
 pub(super) mod splice;
 pub(super) mod target;
 mod trailers;
-mod upload;
+pub(super) mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -175,12 +175,3 @@ impl<I: Io + ?Sized> Side<I> {
         self.outbox.poll_write(Pin::new(&mut self.io), cx)
     }
 }
-
-#[cfg(test)]
-impl Io for tokio::io::DuplexStream {
-    fn reset_at_close(&self) {}
-
-    fn is_broken(&self) -> bool {
-        false
-    }
-}
