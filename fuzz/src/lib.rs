@@ -8,6 +8,7 @@
 mod bodies;
 mod connections;
 mod heads;
+mod lines;
 mod peer;
 
 use std::cell::OnceCell;

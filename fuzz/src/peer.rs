@@ -46,6 +46,10 @@ pub struct Answered {
     pub next: Option<u16>,
 }
 
+/// The greatest length that hyper takes: it has other uses for the two beyond. We take all that fit
+/// 64 bits, for nobody ever sends so much.
+pub const LENGTH_MAX: u64 = u64::MAX - 2;
+
 /// Whether hyper takes this target. It does not where RFC 3986 has no such character, as in `/<`;
 /// we pass on whatever is visible, as other proxies do, for there is no second way to read it.
 pub fn takes_target(target: &str) -> bool {
