@@ -16,6 +16,7 @@ export RUSTFLAGS="-Ccodegen-units=1 -Cpasses=sancov-module
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
   -Cllvm-args=-sanitizer-coverage-pc-table
   -Cllvm-args=-sanitizer-coverage-trace-compares"
+command -v c++ >/dev/null || export CXX=clang++
 host=$(rustc -vV | sed -n 's/^host: //p')
 cargo build --locked --release --manifest-path fuzz/Cargo.toml --target "$host" \
   --target-dir target/fuzz "${targets[@]/#/--bin=}"
@@ -36,8 +37,9 @@ for target in "${targets[@]}"; do
     grep -E 'number_of_executed_units|average_exec_per_sec|peak_rss_mb' "$log"
   else
     tail -60 "$log"
-    echo "$target failed; the input is in $broken. Once more with nothing but that:"
-    echo "  $binary $broken/NAME"
+    input=$(ls -t "$broken" | head -1)
+    printf '\n%s failed; once more with nothing but what it failed at:\n  %s %s\n' \
+      "$target" "$binary" "$broken/$input"
     exit 1
   fi
 done
