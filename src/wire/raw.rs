@@ -8,14 +8,13 @@ use std::task::Poll;
 
 use tokio::io::{AsyncWrite, DuplexStream};
 
-use super::h1::chunked;
 pub use super::h1::framing::Framing;
 use super::h1::framing::{Asked, Sent};
-use super::h1::parse;
 use super::h1::reader::Reader;
 use super::h1::side::Io;
 use super::h1::slab::Slab;
 use super::h1::upload::Upload;
+use super::h1::{chunked, parse};
 use super::server::Rules;
 use super::{Body, Error, Head, ResponseHead, head, response};
 

@@ -18,7 +18,7 @@ fn every_seed_keeps_the_rules_of_its_target() {
         ("connection", fuzz::connection),
     ];
     let corpus = Path::new("fuzz/corpus");
-    assert_eq!(fs::read_dir(&corpus).unwrap().count(), targets.len(), "a target without a check");
+    assert_eq!(fs::read_dir(corpus).unwrap().count(), targets.len(), "a target without a check");
     for (target, check) in targets {
         let mut seeds = 0;
         for seed in fs::read_dir(corpus.join(target)).unwrap() {

@@ -159,6 +159,7 @@ mod tests {
             assert_eq!((slab.data(), reader.close().is_ok()), (&b"body"[..], whole), "{bytes:?}");
         }
     }
+
     #[test]
     fn a_body_that_broke_a_rule_never_ends() {
         for bytes in ["x", "1\r\nab", "0\r\nx : y\r\n\r\nnext", "0\r\nx\r\n\r\n"] {
