@@ -121,8 +121,8 @@ impl Plan {
         );
         let served = self.served.iter().map(|served| &served.0);
         assert!(served.zip(&trace.served).all(|(a, b)| a == b), "served {}", planned());
-        let ends = [answers.len().min(self.served.len()), trace.served.len()];
-        assert!(trace.served.len() <= ends[0], "served {}", planned());
+        let most = answers.len().min(self.served.len());
+        assert!(trace.served.len() <= most, "served {}", planned());
         if self.certain.is_none() {
             assert_eq!(trace.served.len(), self.served.len(), "served {}", planned());
         }

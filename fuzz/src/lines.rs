@@ -1,7 +1,8 @@
 //! A head as the grammar has it, and nothing that some reader takes for more: hyper finds its lines
 //! as we do, with httparse, so it would not notice.
 
-/// The first line, and the fields by name, in lower case. Panics where a line is not as the strictest reader wants it.
+/// The first line, and the names of the fields in lower case. Panics where a line is not as the
+/// strictest reader wants it.
 fn names(head: &[u8]) -> (String, Vec<String>) {
     let what = String::from_utf8_lossy(head);
     let lines = head.strip_suffix(b"\r\n\r\n").unwrap_or_else(|| panic!("no end: {what:?}"));
@@ -46,9 +47,9 @@ pub fn check_request(head: &[u8]) {
 pub fn check_answer(head: &[u8], has_body: bool) {
     let (line, names) = names(head);
     assert!(line.starts_with("HTTP/1.1 "), "{line:?}");
-    // An answer 304 may say how long its body would be.
-    let framed = names.iter().any(|name| *name == "transfer-encoding");
-    assert!(has_body || !framed, "{line:?} is framed");
+    // A length may stand there: that of 304 is its body's, had it one.
+    let is_chunked = names.iter().any(|name| name == "transfer-encoding");
+    assert!(has_body || !is_chunked, "{line:?} has chunks");
 }
 
 const fn is_token(byte: &u8) -> bool {
