@@ -12,6 +12,8 @@ mod h1;
 mod h2;
 mod head;
 mod own;
+#[doc(hidden)]
+pub mod raw;
 mod response;
 pub mod server;
 mod stock;

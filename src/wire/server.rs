@@ -55,7 +55,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub(super) const fn head_limits(&self) -> HeadLimits {
+    pub(in crate::wire) const fn head_limits(&self) -> HeadLimits {
         HeadLimits {
             fields: self.headers,
             bytes: self.header_bytes,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod commands;
+mod corpus;
 mod faulting;
 mod gating;
 mod judging;

@@ -49,10 +49,13 @@ refusals! {
 
 /// How a body is delimited (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Framing {
+pub enum Framing {
+    /// No body.
     #[default]
     None,
+    /// So many bytes.
     Length(u64),
+    /// Chunks, up to an empty one.
     Chunked,
     /// To the end of the connection: answers, and tunnels.
     UntilClose,

@@ -9,7 +9,7 @@
 
 pub(super) mod alarm;
 mod answer;
-mod chunked;
+pub(super) mod chunked;
 pub mod client;
 pub(super) mod connection;
 pub(super) mod fields;
@@ -17,13 +17,13 @@ pub(super) mod framing;
 pub(super) mod link;
 mod outbox;
 pub(super) mod parse;
-mod reader;
+pub(super) mod reader;
 pub(super) mod side;
 pub(super) mod slab;
 pub(super) mod splice;
 pub(super) mod target;
 pub(super) mod trailers;
-mod upload;
+pub(super) mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,8 @@ enum Kind {
     Length(u64),
     Chunked(Decoder),
     UntilClose,
+    /// It broke a rule: where it ends cannot be told any more, so it never does.
+    Broken,
 }
 
 impl Reader {
@@ -38,7 +40,7 @@ impl Reader {
         match &self.kind {
             Kind::Done => true,
             Kind::Chunked(decoder) => decoder.is_done(),
-            Kind::Length(_) | Kind::UntilClose => false,
+            Kind::Length(_) | Kind::UntilClose | Kind::Broken => false,
         }
     }
 
@@ -47,7 +49,7 @@ impl Reader {
         match &self.kind {
             Kind::Done => Framing::None,
             Kind::Length(left) => Framing::Length(*left),
-            Kind::Chunked(_) => Framing::Chunked,
+            Kind::Chunked(_) | Kind::Broken => Framing::Chunked,
             Kind::UntilClose => Framing::UntilClose,
         }
     }
@@ -67,14 +69,13 @@ impl Reader {
                 Ok(slab.split_off(rest_of_body))
             }
             Kind::Chunked(decoder) => {
-                let decoded = decoder.decode(slab.data_mut())?;
-                let rest = slab.split_off(decoded.used);
-                slab.truncate(decoded.data);
-                if decoder.is_done() {
-                    trailers::filter(&mut decoder.trailers)?;
+                let rest = take_chunks(decoder, slab);
+                if rest.is_err() {
+                    self.kind = Kind::Broken;
                 }
-                Ok(rest)
+                rest
             }
+            Kind::Broken => Err(Malformed),
         }
     }
 
@@ -107,6 +108,16 @@ impl Reader {
             _ => &[],
         }
     }
+}
+
+fn take_chunks(decoder: &mut Decoder, slab: &mut Slab) -> Result<Option<Slab>, Malformed> {
+    let decoded = decoder.decode(slab.data_mut())?;
+    let rest = slab.split_off(decoded.used);
+    slab.truncate(decoded.data);
+    if decoder.is_done() {
+        trailers::filter(&mut decoder.trailers)?;
+    }
+    Ok(rest)
 }
 
 #[cfg(test)]
@@ -146,6 +157,18 @@ mod tests {
             assert!(reader.take(&mut slab).unwrap().is_none());
             assert!(!reader.is_done());
             assert_eq!((slab.data(), reader.close().is_ok()), (&b"body"[..], whole), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_broke_a_rule_never_ends() {
+        for bytes in ["x", "1\r\nab", "0\r\nx : y\r\n\r\nnext", "0\r\nx\r\n\r\n"] {
+            let mut reader = Reader::new(Framing::Chunked);
+            let broke = reader.take(&mut Slab::of(bytes.as_bytes()));
+            assert!(matches!(broke, Err(Malformed)), "{bytes:?}");
+            assert!(!reader.is_done() && reader.close().is_err(), "{bytes:?}");
+            assert!(reader.take(&mut Slab::of(b"0\r\n\r\n")).is_err(), "{bytes:?}");
+            assert_eq!(reader.trailers(), b"", "{bytes:?}");
         }
     }
 }

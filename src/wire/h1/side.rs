@@ -213,13 +213,4 @@ impl<I: Io + ?Sized> Side<I> {
 }
 
 #[cfg(test)]
-impl Io for tokio::io::DuplexStream {
-    fn reset_at_close(&self) {}
-
-    fn is_broken(&self) -> bool {
-        false
-    }
-}
-
-#[cfg(test)]
 mod tests;
