@@ -80,10 +80,6 @@ where
         Ok(place) => place,
         Err(full) => return port.metrics.refused(full.name()),
     };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "gone before it was served");
-        return;
-    }
     let counted = (place, port.metrics.opened());
     let connection = Connection { stream, peer, drain: drain.watch(), counted };
     tokio::task::spawn_local(service.clone().oneshot(connection));

@@ -37,3 +37,13 @@ async fn a_drain_is_heard_by_all_and_ends_with_the_last() {
     drop(second);
     drain.empty().await;
 }
+
+#[test]
+fn what_is_accepted_sends_at_once() {
+    let bound = bind(LOOPBACK, 1).unwrap();
+    let _client = std::net::TcpStream::connect(bound.address).unwrap();
+    let listener = &bound.sockets[0];
+    listener.set_nonblocking(false).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    assert!(accepted.nodelay().unwrap());
+}

@@ -346,6 +346,11 @@ where
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         let mut side = self.side.borrow_mut();
         if !self.is_shut {
+            let is_read = side.reader.is_done() && side.inbox.is_none();
+            if is_read && side.io.plain().is_some() {
+                // Closing it says the same.
+                return Poll::Ready(Err(End::Closed));
+            }
             if Pin::new(&mut side.io).poll_shutdown(cx).is_pending() {
                 // Over TLS a farewell is written, and the client has to take it.
                 self.end.get_or_insert_with(|| clock::now() + LINGER);
@@ -354,7 +359,7 @@ where
             self.is_shut = true;
             let linger = clock::now() + LINGER;
             self.end = Some(self.end.map_or(linger, |end| end.min(linger)));
-            if side.reader.is_done() && side.inbox.is_none() {
+            if is_read {
                 return Poll::Ready(Err(End::Closed));
             }
         }
