@@ -13,10 +13,6 @@ use serin::config::Config;
 use serin::control::Handle;
 use serin::telemetry::log;
 
-/// HTTP/2 and TLS ask for memory with every request.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The configuration or the command line is at fault (`sysexits.h`).
 const EX_USAGE: u8 = 64;
 
