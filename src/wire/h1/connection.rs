@@ -169,7 +169,9 @@ where
                 if preface == Some(true) {
                     return Poll::Ready(Err(End::Http2));
                 }
-                slab.advance(parse::blank(slab.data()));
+                let blank = parse::blank(slab.data());
+                slab.advance(blank);
+                self.looked_at = self.looked_at.saturating_sub(blank);
                 let bytes = slab.data();
                 // Half a head is looked at again when another line of it has come.
                 let news = bytes.get(self.looked_at..).unwrap_or_default();
@@ -306,6 +308,7 @@ where
                 return self.poll_listener(cx);
             }
             Progress::Stuck { moved } => {
+                self.hush = None;
                 if moved {
                     self.stuck = None;
                 }
