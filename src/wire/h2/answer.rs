@@ -19,6 +19,8 @@ pub(super) struct Answer<W> {
     stream: SendStream<Slab>,
     body: Body,
     watch: Option<W>,
+    /// What of a piece no window was open for.
+    rest: Option<Slab>,
     stall: Duration,
     /// Since when no window has been open.
     stuck: Option<Instant>,
@@ -43,7 +45,8 @@ impl<W: Watch> Answer<W> {
         let is_whole = body.is_done() && body.trailers().is_empty();
         // Whoever watches is told by being dropped that the client is gone.
         let stream = respond.send_response(answer, is_whole).ok()?;
-        let answer = Self { stream, body, watch, stall, stuck: None, alarm: Alarm::default() };
+        let answer =
+            Self { stream, body, watch, rest: None, stall, stuck: None, alarm: Alarm::default() };
         if !is_whole {
             return Some(answer);
         }
@@ -70,7 +73,9 @@ impl<W: Watch> Answer<W> {
         loop {
             // The next piece is taken when it can leave: whoever reads slowly holds one and no more.
             self.stream.reserve_capacity(1);
-            if self.stream.capacity() == 0 {
+            // The end itself needs no window.
+            let is_over = self.rest.is_none() && self.body.is_done();
+            if self.stream.capacity() == 0 && !is_over {
                 match self.stream.poll_capacity(cx) {
                     Poll::Ready(Some(Ok(_))) => {}
                     Poll::Ready(_) => return Poll::Ready(None),
@@ -78,7 +83,11 @@ impl<W: Watch> Answer<W> {
                 }
             }
             self.stuck = None;
-            let sent = match self.body.poll_piece(cx) {
+            let piece = match self.rest.take() {
+                Some(rest) => Poll::Ready(Some(Ok(rest))),
+                None => self.body.poll_piece(cx),
+            };
+            let sent = match piece {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(piece))) => self.send(piece),
                 Poll::Ready(None) => self.send(Slab::new()),
@@ -97,8 +106,11 @@ impl<W: Watch> Answer<W> {
 
     /// Sends `piece`, and the end where it is the last; tells whether it is.
     fn send(&mut self, mut piece: Slab) -> Result<bool, h2::Error> {
+        // Only what may leave is given away: until the rest has, the client can be too slow.
+        self.stream.reserve_capacity(piece.len());
+        self.rest = piece.split_off(self.stream.capacity());
         piece.shrink();
-        let is_last = self.body.is_done();
+        let is_last = self.body.is_done() && self.rest.is_none();
         let trailers = self.body.trailers();
         if is_last && !trailers.is_empty() {
             let trailers = head::map(trailers);

@@ -26,9 +26,9 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long what a client still sends is thrown away, so that it can read why it was left.
 const LINGER: Duration = Duration::from_secs(2);
 /// What a stream may send before we have read it.
-const STREAM_WINDOW: u32 = 256 << 10;
+const STREAM_WINDOW: u32 = 128 << 10;
 /// What all streams of a connection may send before we have read it.
-const WINDOW: u32 = 1 << 20;
+const WINDOW: u32 = 2 << 20;
 /// What waits to be sent on one stream.
 const SEND_BUFFER: usize = 128 << 10;
 
@@ -71,6 +71,8 @@ pub(in crate::wire) struct Connection<S: Service<Request>> {
     /// Since when the client has taken nothing of what is written to it.
     stuck: Option<Instant>,
     is_draining: bool,
+    /// When it ends, unless another request comes: the client was told to go.
+    last_word: Option<Instant>,
     /// When it ends, whatever it is doing.
     end: Option<Instant>,
     alarm: Alarm,
@@ -96,6 +98,7 @@ where
             rest: None,
             stuck: None,
             is_draining: false,
+            last_word: None,
             end: None,
             alarm: Alarm::default(),
         }
@@ -120,7 +123,11 @@ where
             if self.poll_frames(cx).is_ready() {
                 return Poll::Ready(());
             }
-            match self.io.poll_drain(cx) {
+            let drained = self.io.poll_drain(cx);
+            if self.io.take_moved() {
+                self.stuck = None;
+            }
+            match drained {
                 Poll::Ready(Ok(())) => self.stuck = None,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {
@@ -137,7 +144,7 @@ where
             match limit {
                 Limit::Idle => {
                     self.drain();
-                    self.end = Some(clock::now() + LAST_WORD);
+                    self.last_word = Some(clock::now() + LAST_WORD);
                 }
                 Limit::Greeting | Limit::Rest | Limit::Stuck | Limit::End => {
                     return Poll::Ready(());
@@ -182,7 +189,11 @@ where
     /// A request has come: it gets a task of its own.
     fn begin(&mut self, request: http::Request<RecvStream>, respond: server::SendResponse<Slab>) {
         self.idle = None;
-        let has_fragment = self.io.take_mark(respond.stream_id().as_u32());
+        let has_fragment = self.io.is_tainted(respond.stream_id().as_u32());
+        if has_fragment && !self.is_draining {
+            // Whoever shares it with others begins anew.
+            self.drain();
+        }
         let came = Came { request, respond, has_fragment };
         let counted = Counted::new(&self.open);
         tokio::task::spawn_local(Stream::begin(
@@ -217,7 +228,7 @@ where
     /// Notes since when there is nothing to do, and since when the rest of something.
     fn look_at_clock(&mut self) {
         if self.open.get() > 0 {
-            self.idle = None;
+            (self.idle, self.last_word) = (None, None);
         } else if self.idle.is_none() {
             self.idle = Some(clock::now());
         }
@@ -226,8 +237,11 @@ where
         } else if self.rest.is_none() {
             self.rest = Some(clock::now());
         }
-        if self.is_draining && self.open.get() == 0 && self.end.is_none() {
-            self.end = Some(clock::now() + LAST_WORD);
+        // What is still to be sent of an answer is a stream to h2.
+        let is_done = self.open.get() == 0
+            && !matches!(&self.state, State::Open(frames) if frames.has_streams());
+        if self.is_draining && is_done && self.last_word.is_none() {
+            self.last_word = Some(clock::now() + LAST_WORD);
         }
     }
 
@@ -238,13 +252,14 @@ where
             State::Leaving => None,
             _ if !self.io.has_begun() => Some((Limit::Greeting, rules.first_byte)),
             _ if !self.io.has_greeted() => Some((Limit::Greeting, rules.head)),
-            State::Greeting(_) | State::Open(_) if self.end.is_none() => {
+            State::Greeting(_) | State::Open(_) if self.end.is_none() && !self.is_draining => {
                 Some((Limit::Idle, rules.idle))
             }
             State::Greeting(_) | State::Open(_) => None,
         };
         [
             (Limit::End, self.end),
+            (Limit::End, self.last_word),
             idle.map_or((Limit::Idle, None), |(limit, after)| {
                 (limit, self.idle.map(|since| since + after))
             }),

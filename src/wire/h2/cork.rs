@@ -25,6 +25,8 @@ struct Inner {
     /// What is to be written.
     held: Option<Slab>,
     meter: Meter,
+    /// Whether the client has taken anything since that was last asked.
+    has_moved: bool,
     /// Whether anything has come.
     has_begun: bool,
     is_flooded: bool,
@@ -33,7 +35,8 @@ struct Inner {
 impl Cork {
     pub(super) fn new(side: Shared) -> Self {
         let meter = Meter::new(PREFACE.len());
-        let inner = Inner { side, held: None, meter, has_begun: false, is_flooded: false };
+        let (has_moved, has_begun, is_flooded) = (false, false, false);
+        let inner = Inner { side, held: None, meter, has_moved, has_begun, is_flooded };
         Self(Rc::new(RefCell::new(inner)))
     }
 
@@ -52,14 +55,19 @@ impl Cork {
         self.0.borrow().meter.is_amid()
     }
 
-    /// Whether the request on `stream` is to be refused for its path. Asked once.
-    pub(super) fn take_mark(&self, stream: u32) -> bool {
-        self.0.borrow_mut().meter.take_mark(stream)
+    /// Whether the request on `stream` is to be refused for a path, its own or one before it.
+    pub(super) fn is_tainted(&self, stream: u32) -> bool {
+        self.0.borrow().meter.is_tainted(stream)
     }
 
     /// Whether the client sends too many frames that carry nothing.
     pub(super) fn is_flooded(&self) -> bool {
         self.0.borrow().is_flooded
+    }
+
+    /// Whether the client has taken anything since this was last asked.
+    pub(super) fn take_moved(&self) -> bool {
+        std::mem::take(&mut self.0.borrow_mut().has_moved)
     }
 
     /// Writes all that was collected.
@@ -83,7 +91,10 @@ impl Inner {
         while !held.is_empty() {
             match ready!(Pin::new(&mut *io).poll_write(cx, held.data()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => held.advance(count),
+                count => {
+                    held.advance(count);
+                    self.has_moved = true;
+                }
             }
         }
         // TLS may hold some of it.
@@ -136,6 +147,8 @@ impl AsyncWrite for Cork {
         if inner.held.as_ref().is_some_and(is_full) {
             ready!(inner.poll_drain(cx))?;
         }
+        // One that TLS has emptied and not flushed is begun anew, or it would grow.
+        inner.held.take_if(|slab| slab.is_empty());
         inner.held.get_or_insert_with(Slab::new).push(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

@@ -10,12 +10,10 @@ use super::block::Block;
 use super::fragment;
 
 /// What a client may send in frames that carry nothing, in points a [`SPAN`].
-const POINTS_MAX: u32 = 1000;
+const POINTS_MAX: u32 = 2000;
 /// A request that is taken back has cost an upstream something.
 const POINTS_OF_RESET: u32 = 10;
 const SPAN: Duration = Duration::from_secs(1);
-/// How many requests may wait to be refused.
-const MARKED_MAX: usize = 200;
 /// Bytes of a frame's head (RFC 9113 §4.1).
 const HEAD: usize = 9;
 
@@ -39,8 +37,8 @@ pub(super) struct Meter {
     is_in_head: bool,
     has_greeted: bool,
     block: Block,
-    /// Requests that are to be refused: their path has a fragment.
-    marked: Vec<u32>,
+    /// The first request whose path has a fragment. Later ones may take it from a table.
+    tainted_from: Option<u32>,
     points: u32,
     /// When the span began that they are counted in.
     since: Option<Instant>,
@@ -56,16 +54,16 @@ impl Meter {
             is_in_head: false,
             has_greeted: false,
             block: Block::default(),
-            marked: Vec::new(),
+            tainted_from: None,
             points: 0,
             since: None,
         }
     }
 
-    /// Whether the request on `stream` is to be refused. Asked once.
-    pub(super) fn take_mark(&mut self, stream: u32) -> bool {
-        let at = self.marked.iter().position(|marked| *marked == stream);
-        at.map(|at| self.marked.swap_remove(at)).is_some()
+    /// Whether the request on `stream` is to be refused: a path has a fragment, its own or that of
+    /// a request before it.
+    pub(super) fn is_tainted(&self, stream: u32) -> bool {
+        self.tainted_from.is_some_and(|first| stream >= first)
     }
 
     /// Whether the rest of something is to come that is no body: of a head, or of a frame.
@@ -132,12 +130,11 @@ impl Meter {
             return 0;
         }
         self.is_in_head = false;
-        if !fragment::is_in_path(self.block.bytes()) {
-            return 0;
+        if self.tainted_from.is_none() && fragment::is_in_path(self.block.bytes()) {
+            // The first bit means nothing (RFC 9113 §4.1).
+            self.tainted_from = Some(u32::from_be_bytes(stream) & 0x7fff_ffff);
         }
-        self.marked.push(u32::from_be_bytes(stream));
-        // Some of them nobody asks for, for they are refused for another reason as well.
-        if self.marked.len() > MARKED_MAX { POINTS_MAX + 1 } else { 1 }
+        0
     }
 
     /// Counts `points` at `now`; true when they are too many.
@@ -214,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_whose_path_has_a_fragment_is_marked() {
+    fn a_request_whose_path_has_a_fragment_taints_those_after_it() {
         let block = b"\x82\x87\x44\x04/a#b";
         let mut frames = frame(HEADERS, 0, 4);
         frames[9..].copy_from_slice(&block[..4]);
@@ -226,11 +223,16 @@ mod tests {
             for bytes in frames.chunks(piece) {
                 meter.see(bytes);
             }
-            assert!(meter.take_mark(1) && !meter.take_mark(1) && !meter.take_mark(3));
+            assert!(meter.is_tainted(1) && meter.is_tainted(3), "in pieces of {piece}");
         }
+        // The first bit of a number means nothing.
+        frames[5] = 0x80;
+        frames[18] = 0x80;
+        frames[8] = 5;
+        frames[21] = 5;
         let mut meter = Meter::new(0);
-        let points = meter.see(&frames.repeat(MARKED_MAX + 1));
-        assert!(points > POINTS_MAX, "marks have a bound");
+        meter.see(&frames);
+        assert!(!meter.is_tainted(3) && meter.is_tainted(5));
     }
 
     #[test]

@@ -136,10 +136,14 @@ impl FrameClient {
 
     /// What becomes of `stream`, to its end.
     pub(crate) async fn fate(&mut self, stream: u32) -> Fate {
-        let mut status = None;
+        let (mut status, mut end) = (None, Fate::Closed);
         while let Some(frame) = self.next().await {
             match frame.kind {
-                GOAWAY => return Fate::Goaway(word(&frame.payload[4..])),
+                // One for no reason lets what is under way end well.
+                GOAWAY => match word(&frame.payload[4..]) {
+                    0 => end = Fate::Goaway(0),
+                    reason => return Fate::Goaway(reason),
+                },
                 RST_STREAM if frame.stream == stream && status.is_none() => {
                     return Fate::Reset(word(&frame.payload));
                 }
@@ -153,7 +157,7 @@ impl FrameClient {
                 return Fate::Status(status);
             }
         }
-        Fate::Closed
+        end
     }
 }
 
