@@ -155,10 +155,10 @@ fn tell(head: &mut Head, client: &wire::Client, trusted: &[Network]) {
 
 /// Tells the upstream which host was asked for. HTTP/1.0 may ask for none.
 fn tell_host(head: &mut Head) {
-    if head.authority().is_empty() {
-        head.remove(Field::X_FORWARDED_HOST.name());
-    } else {
+    if head.has_authority() {
         head.set(&Field::X_FORWARDED_HOST, head.authority_value());
+    } else {
+        head.remove(Field::X_FORWARDED_HOST.name());
     }
 }
 
@@ -186,7 +186,7 @@ fn drop_look_alikes(head: &mut Head) {
                 .iter()
                 .any(|real| real.name().eq_ignore_ascii_case(&name.replace('_', "-")))
     };
-    if head.field_names().any(|name| name.contains('_')) {
+    if head.is_in_a_name(b'_') {
         let names: Vec<String> =
             head.field_names().filter(|n| look_alike(n)).map(ToOwned::to_owned).collect();
         for name in names {

@@ -68,12 +68,13 @@ impl Matcher {
     /// Returns the number of the service that `request` is for: the most specific host first, then
     /// the longest path.
     pub fn find(&self, request: &impl Matched) -> Option<usize> {
-        let host = request.host();
-        let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
-        exact
-            .and_then(|rules| first(rules, request))
-            .or_else(|| self.find_wildcard(host, request))
-            .or_else(|| first(&self.any, request))
+        let by_host = || {
+            let host = request.host();
+            let exact = self.exact.get(host).and_then(|rules| first(rules, request));
+            exact.or_else(|| self.find_wildcard(host, request))
+        };
+        let has_hosts = !self.exact.is_empty() || !self.wildcard.is_empty();
+        has_hosts.then(by_host).flatten().or_else(|| first(&self.any, request))
     }
 
     fn find_wildcard(&self, host: &str, request: &impl Matched) -> Option<usize> {

@@ -122,7 +122,7 @@ impl Head {
         inner.aim(accepted.target);
         inner.add_hops();
         let asked = Asked {
-            is_head: inner.fields.bytes[inner.method.clone()] == *b"HEAD",
+            is_head: self.is_head(),
             is_1_1: line.version != Version::Http10,
             keep: accepted.keep,
             trailers: accepted.trailers,
@@ -185,9 +185,15 @@ impl Head {
         text(&self.0.fields.bytes[self.0.method.clone()])
     }
 
+    /// Whether it is answered without a body.
+    pub(super) fn is_head(&self) -> bool {
+        self.0.fields.bytes[self.0.method.clone()] == *b"HEAD"
+    }
+
     /// Whether sending it twice is the same as sending it once (RFC 9110 §9.2.2).
     pub fn is_idempotent(&self) -> bool {
-        matches!(self.method(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE")
+        let method = &self.0.fields.bytes[self.0.method.clone()];
+        matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE")
     }
 
     fn target(&self) -> &[u8] {
@@ -203,6 +209,11 @@ impl Head {
     pub fn query(&self) -> Option<&str> {
         let from = self.0.path_end + 1;
         (from <= self.0.target.end).then(|| text(&self.0.fields.bytes[from..self.0.target.end]))
+    }
+
+    /// Whether it names a host.
+    pub fn has_authority(&self) -> bool {
+        !self.0.authority.is_empty()
     }
 
     /// Host and port, as the client wrote them.
@@ -227,6 +238,11 @@ impl Head {
     /// The first value of field `name`.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.0.fields.first(name)
+    }
+
+    /// Whether `byte` is in the name of a field.
+    pub fn is_in_a_name(&self, byte: u8) -> bool {
+        self.0.fields.is_in_a_name(byte)
     }
 
     /// The name of every field that was sent.
@@ -322,69 +338,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: HeadLimits = HeadLimits { fields: 100, bytes: 32 << 10, target_bytes: 8 << 10 };
-
-    fn head(bytes: &str) -> Head {
-        Head::take(bytes.as_bytes(), &LIMITS, 1 << 20).unwrap().unwrap().head
-    }
-
-    fn written(head: &Head) -> String {
-        let mut out = Slab::new();
-        head.write("10.0.0.1:80", &mut out);
-        String::from_utf8(out.data().to_vec()).unwrap()
-    }
-
-    #[test]
-    fn a_head_goes_on_as_it_came_but_for_what_ends_here() {
-        let bytes = "POST /a?b=c HTTP/1.1\r\nHost: Shop.Example.com:80\r\nconnection: x-a\r\nX-A: 1\r\n\
-                     Accept: */*\r\ntransfer-encoding: chunked\r\n\r\n";
-        let mut head = head(bytes);
-        assert_eq!((head.method(), head.path(), head.query()), ("POST", "/a", Some("b=c")));
-        assert_eq!((head.authority(), head.host()), ("Shop.Example.com:80", "shop.example.com"));
-        let before = head.clone();
-        head.set(&Field::VIA, Value::of_static("1.1 serin"));
-        head.set(&Field::X_FORWARDED_HOST, head.authority_value());
-        assert_eq!(
-            written(&head),
-            "POST /a?b=c HTTP/1.1\r\nHost: Shop.Example.com:80\r\nAccept: */*\r\nvia: 1.1 serin\r\n\
-             x-forwarded-host: Shop.Example.com:80\r\ntransfer-encoding: chunked\r\n\r\n"
-        );
-        assert!(!before.has(&Field::VIA), "a clone is a copy");
-    }
-
-    #[test]
-    fn the_targets_authority_goes_upstream() {
-        for (target, line, query) in [
-            ("http://B:81", "GET / ", None),
-            ("http://B:81?q", "GET /?q ", Some("q")),
-            ("http://B:81/x?", "GET /x? ", Some("")),
-        ] {
-            let head = head(&format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n"));
-            assert_eq!((head.host(), head.authority(), head.query()), ("b", "B:81", query));
-            assert_eq!(written(&head), format!("{line}HTTP/1.1\r\nhost: B:81\r\n\r\n"));
-        }
-        let old = head("GET /x HTTP/1.0\r\n\r\n");
-        assert_eq!((old.host(), old.version()), ("", "1.0"));
-        assert_eq!(written(&old), "GET /x HTTP/1.1\r\nhost: 10.0.0.1:80\r\n\r\n");
-    }
-
-    #[test]
-    fn the_next_hop_is_told_of_upgrades_trailers_and_how_far_to_go() {
-        for (fields, want) in [
-            (
-                "connection: upgrade\r\nupgrade: websocket\r\n",
-                "connection: upgrade\r\nupgrade: websocket\r\n",
-            ),
-            ("connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: x\r\n", ""),
-            ("te: gzip, trailers\r\n", "connection: te\r\nte: trailers\r\n"),
-            ("max-forwards: 7\r\n", "max-forwards: 6\r\n"),
-        ] {
-            let head = head(&format!("OPTIONS /x HTTP/1.1\r\n{fields}host: a\r\n\r\n"));
-            let want = format!("OPTIONS /x HTTP/1.1\r\nhost: a\r\n{want}\r\n");
-            assert_eq!(written(&head), want, "{fields:?}");
-        }
-    }
-}
+mod tests;

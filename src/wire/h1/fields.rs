@@ -41,7 +41,9 @@ impl Tag {
             19 => (Self::ProxyAuthorization, b"proxy-authorization"),
             _ => return Self::Other,
         };
-        if name.eq_ignore_ascii_case(known) { tag } else { Self::Other }
+        // Most that have the length of another begin otherwise.
+        let is_it = name[0] | 0x20 == known[0] && name.eq_ignore_ascii_case(known);
+        if is_it { tag } else { Self::Other }
     }
 
     /// The fields that end at this hop whatever `Connection` says (RFC 9110 §7.6.1).
@@ -176,6 +178,12 @@ impl Fields {
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let kept = self.lines.iter().filter(|line| line.kept);
         kept.map(|line| text(&self.bytes[line.start..line.name_end]))
+    }
+
+    /// Whether `byte` is in the name of a line that goes on.
+    pub(crate) fn is_in_a_name(&self, byte: u8) -> bool {
+        let mut kept = self.lines.iter().filter(|line| line.kept);
+        kept.any(|line| self.bytes[line.start..line.name_end].contains(&byte))
     }
 
     /// Names, values and tags of the lines that go on.

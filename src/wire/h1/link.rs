@@ -79,11 +79,11 @@ impl Link {
     /// Begins to send a request.
     pub(crate) fn begin(&mut self, head: &Head, body: Body) {
         let mut slab = Slab::new();
-        if head.authority().is_empty() {
+        if head.has_authority() {
+            head.write("", &mut slab);
+        } else {
             let peer = self.stream.peer_addr().map(|peer| peer.to_string());
             head.write(&peer.unwrap_or_default(), &mut slab);
-        } else {
-            head.write("", &mut slab);
         }
         self.upload.begin(slab, body, head.framing() == Framing::Chunked);
         (self.interims, self.limit, self.deadline) = (0, None, None);
@@ -111,7 +111,7 @@ impl Link {
                 return Poll::Ready(Err(Error::Reset));
             }
             if let Some(slab) = &mut self.inbox {
-                match ResponseHead::take(slab.data(), head.method() == "HEAD") {
+                match ResponseHead::take(slab.data(), head.is_head()) {
                     Err(_) => return Poll::Ready(Err(Error::Protocol)),
                     Ok(None) => {}
                     Ok(Some(taken)) => {

@@ -62,6 +62,23 @@ fn check_host(line: &RequestLine, fields: &Fields) -> Result<Option<Range<usize>
     }
 }
 
+/// What a registered name is made of (RFC 3986 §3.2.2), but for the comma: it makes lists.
+const IN_NAME: [bool; 256] = {
+    let others = b"-._~%!$&'()*+;=";
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// `host[:port]` without userinfo (RFC 9110 §7.2). Empty is refused: our choice.
 pub(crate) fn is_authority(text: &[u8]) -> bool {
     let host = host_length(text);
@@ -73,7 +90,7 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
                 && inside.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
         }
         [b'[', ..] => false,
-        name => name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(b)),
+        name => name.iter().all(|b| IN_NAME[usize::from(*b)]),
     };
     let port_is_good = match port {
         [] | [b':'] => true,

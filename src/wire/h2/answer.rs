@@ -58,7 +58,11 @@ impl<W: Watch> Answer<W> {
 
     /// Completes when all is said, or cannot be.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ended = ready!(self.poll_pieces(cx));
+        let ended = match self.poll_pieces(cx) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending if self.stream.poll_reset(cx).is_ready() => None,
+            Poll::Pending => return Poll::Pending,
+        };
         if let (Some(result), Some(watch)) = (ended, self.watch.take()) {
             watch.ended(result);
         }
@@ -67,36 +71,34 @@ impl<W: Watch> Answer<W> {
 
     /// Completes with `None` where the client is gone.
     fn poll_pieces(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
-        if self.stream.poll_reset(cx).is_ready() {
-            return Poll::Ready(None);
-        }
         loop {
-            // The next piece is taken when it can leave: whoever reads slowly holds one and no more.
-            self.stream.reserve_capacity(1);
+            // The next piece is taken when this one has left: whoever reads slowly holds one and
+            // no more.
+            if self.rest.is_none() && !self.body.is_done() {
+                match ready!(self.body.poll_piece(cx)) {
+                    Some(Ok(piece)) => self.rest = Some(piece),
+                    Some(Err(error)) => {
+                        self.stream.send_reset(Reason::INTERNAL_ERROR);
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    None => {}
+                }
+            }
             // The end itself needs no window.
-            let is_over = self.rest.is_none() && self.body.is_done();
-            if self.stream.capacity() == 0 && !is_over {
+            let wanted = self.rest.as_ref().map_or(0, Slab::len);
+            if wanted > 0 {
+                self.stream.reserve_capacity(wanted);
+            }
+            let window = self.stream.capacity();
+            if wanted > 0 && window == 0 {
                 match self.stream.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Ok(_))) => continue,
                     Poll::Ready(_) => return Poll::Ready(None),
                     Poll::Pending => return self.poll_stuck(cx),
                 }
             }
             self.stuck = None;
-            let piece = match self.rest.take() {
-                Some(rest) => Poll::Ready(Some(Ok(rest))),
-                None => self.body.poll_piece(cx),
-            };
-            let sent = match piece {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(piece))) => self.send(piece),
-                Poll::Ready(None) => self.send(Slab::new()),
-                Poll::Ready(Some(Err(error))) => {
-                    self.stream.send_reset(Reason::INTERNAL_ERROR);
-                    return Poll::Ready(Some(Err(error)));
-                }
-            };
-            match sent {
+            match self.send(window) {
                 Ok(false) => {}
                 Ok(true) => return Poll::Ready(Some(Ok(()))),
                 Err(_) => return Poll::Ready(None),
@@ -104,22 +106,21 @@ impl<W: Watch> Answer<W> {
         }
     }
 
-    /// Sends `piece`, and the end where it is the last; tells whether it is.
-    fn send(&mut self, mut piece: Slab) -> Result<bool, h2::Error> {
-        // Only what may leave is given away: until the rest has, the client can be too slow.
-        self.stream.reserve_capacity(piece.len());
-        self.rest = piece.split_off(self.stream.capacity());
+    /// Sends of the piece what the `window` is open for, and the end where that is all; tells
+    /// whether it is. Only what may leave is given away: until the rest has, the client can be too
+    /// slow.
+    fn send(&mut self, window: usize) -> Result<bool, h2::Error> {
+        let mut piece = self.rest.take().unwrap_or_else(Slab::new);
+        self.rest = piece.split_off(window);
         piece.shrink();
         let is_last = self.body.is_done() && self.rest.is_none();
         let trailers = self.body.trailers();
-        if is_last && !trailers.is_empty() {
-            let trailers = head::map(trailers);
-            if !piece.is_empty() {
-                self.stream.send_data(piece, false)?;
-            }
-            self.stream.send_trailers(trailers)?;
-        } else if is_last || !piece.is_empty() {
-            self.stream.send_data(piece, is_last)?;
+        let has_trailers = is_last && !trailers.is_empty();
+        if !piece.is_empty() || is_last && !has_trailers {
+            self.stream.send_data(piece, is_last && !has_trailers)?;
+        }
+        if has_trailers {
+            self.stream.send_trailers(head::map(trailers))?;
         }
         Ok(is_last)
     }

@@ -1,6 +1,5 @@
 //! A connection of HTTP/2: it hands out its requests, keeps its limits, and ends.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,6 +13,7 @@ use tower::Service;
 
 use super::cork::Cork;
 use super::stream::{Came, Stream};
+use super::streams::Streams;
 use crate::clock;
 use crate::wire::h1::alarm::Alarm;
 use crate::wire::h1::side::Shared;
@@ -56,14 +56,14 @@ enum Limit {
 }
 
 /// A client's connection.
-pub(in crate::wire) struct Connection<S: Service<Request>> {
+pub(in crate::wire) struct Connection<S: Service<Request>, W> {
     server: Rc<Server<S>>,
     service: S,
     client: Client,
     io: Cork,
     state: State,
-    /// How many requests are under way.
-    open: Rc<Cell<usize>>,
+    /// The requests under way.
+    streams: Streams<Stream<S, W>>,
     /// Since when there has been none.
     idle: Option<Instant>,
     /// Since when the rest of something has been waited for that is no body.
@@ -78,7 +78,7 @@ pub(in crate::wire) struct Connection<S: Service<Request>> {
     alarm: Alarm,
 }
 
-impl<S, W> Connection<S>
+impl<S, W> Connection<S, W>
 where
     S: Service<Request, Response = Response<W>, Error = Infallible> + Clone + 'static,
     W: Watch + 'static,
@@ -87,13 +87,14 @@ where
         let io = Cork::new(side);
         let greeting = builder(&server.rules).handshake(io.clone());
         let service = server.service();
+        let streams = Streams::new(usize::try_from(server.rules.h2_streams).unwrap_or(usize::MAX));
         Self {
             server,
             service,
             client,
             io,
             state: State::Greeting(greeting),
-            open: Rc::default(),
+            streams,
             idle: Some(clock::now()),
             rest: None,
             stuck: None,
@@ -122,6 +123,15 @@ where
         loop {
             if self.poll_frames(cx).is_ready() {
                 return Poll::Ready(());
+            }
+            // What they say leaves in this turn.
+            if self.streams.poll(cx) {
+                if self.poll_frames(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                if self.streams.is_woken() {
+                    cx.waker().wake_by_ref();
+                }
             }
             let drained = self.io.poll_drain(cx);
             if self.io.take_moved() {
@@ -168,6 +178,11 @@ where
                 },
                 State::Open(frames) => {
                     ready!(self.service.poll_ready(cx)).unwrap_or_else(|never| match never {});
+                    if !self.streams.has_room() {
+                        let closed = ready!(frames.poll_closed(cx));
+                        self.leave(closed.err().as_ref());
+                        continue;
+                    }
                     match ready!(frames.poll_accept(cx)) {
                         Some(Ok((request, respond))) => self.begin(request, respond),
                         Some(Err(error)) => self.leave(Some(&error)),
@@ -186,7 +201,7 @@ where
         }
     }
 
-    /// A request has come: it gets a task of its own.
+    /// A request has come.
     fn begin(&mut self, request: http::Request<RecvStream>, respond: server::SendResponse<Slab>) {
         self.idle = None;
         let has_fragment = self.io.is_tainted(respond.stream_id().as_u32());
@@ -195,14 +210,7 @@ where
             self.drain();
         }
         let came = Came { request, respond, has_fragment };
-        let counted = Counted::new(&self.open);
-        tokio::task::spawn_local(Stream::begin(
-            &self.server,
-            &mut self.service,
-            &self.client,
-            came,
-            counted,
-        ));
+        self.streams.add(Stream::begin(&self.server, &mut self.service, &self.client, came));
     }
 
     fn leave(&mut self, error: Option<&h2::Error>) {
@@ -210,6 +218,7 @@ where
             tracing::debug!(peer = %self.client.peer, %error, "a connection broke a rule or off");
         }
         self.state = State::Leaving;
+        self.streams.clear();
         self.end = Some(clock::now() + LINGER);
     }
 
@@ -227,7 +236,7 @@ where
 
     /// Notes since when there is nothing to do, and since when the rest of something.
     fn look_at_clock(&mut self) {
-        if self.open.get() > 0 {
+        if !self.streams.is_empty() {
             (self.idle, self.last_word) = (None, None);
         } else if self.idle.is_none() {
             self.idle = Some(clock::now());
@@ -238,7 +247,7 @@ where
             self.rest = Some(clock::now());
         }
         // What is still to be sent of an answer is a stream to h2.
-        let is_done = self.open.get() == 0
+        let is_done = self.streams.is_empty()
             && !matches!(&self.state, State::Open(frames) if frames.has_streams());
         if self.is_draining && is_done && self.last_word.is_none() {
             self.last_word = Some(clock::now() + LAST_WORD);
@@ -283,20 +292,4 @@ fn builder(rules: &Rules) -> Builder {
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
     builder
-}
-
-/// A request under way.
-pub(super) struct Counted(Rc<Cell<usize>>);
-
-impl Counted {
-    fn new(open: &Rc<Cell<usize>>) -> Self {
-        open.set(open.get() + 1);
-        Self(Rc::clone(open))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
 }

@@ -103,17 +103,21 @@ impl Inner {
         Poll::Ready(Ok(()))
     }
 
+    /// By way of the worker's own buffer, which is large and warm: TLS would fill all of `into` with
+    /// zeros first.
     fn read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut side = self.side.borrow_mut();
-        // What came before it was known to be HTTP/2.
+        // What came before it was known to be HTTP/2 is there already.
+        if side.inbox.is_none() {
+            ready!(side.poll_read(cx))?;
+        }
         if let Some(slab) = &mut side.inbox {
             let count = slab.len().min(into.remaining());
             into.put_slice(&slab.data()[..count]);
             slab.advance(count);
             side.inbox.take_if(|slab| slab.is_empty());
-            return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut side.io).poll_read(cx, into)
+        Poll::Ready(Ok(()))
     }
 }
 

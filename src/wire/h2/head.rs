@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 
+use super::names;
 use crate::wire::h1::fields::{Fields, Tag};
 use crate::wire::h1::framing::{self, Asked, Framing, Refusal};
 use crate::wire::h1::parse::{HeadLimits, RequestLine, Version};
@@ -129,9 +130,9 @@ pub(super) fn interim(head: &ResponseHead) -> Response<()> {
         if matches!(tag, Tag::Connection | Tag::Upgrade) {
             continue;
         }
-        let name = HeaderName::from_bytes(&fields.bytes[name]);
+        let name = names::name(&fields.bytes[name]);
         let value = HeaderValue::from_maybe_shared(bytes.slice(value));
-        if let (Ok(name), Ok(value)) = (name, value) {
+        if let (Some(name), Ok(value)) = (name, value) {
             map.append(name, value);
         }
     }
@@ -143,9 +144,9 @@ pub(super) fn map(lines: &[u8]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for line in lines.split(|byte| *byte == b'\n') {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let name = HeaderName::from_bytes(&line[..colon]);
+        let name = names::name(&line[..colon]);
         let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
-        if let (Ok(name), Ok(value)) = (name, value) {
+        if let (Some(name), Ok(value)) = (name, value) {
             map.append(name, value);
         }
     }

@@ -4,9 +4,9 @@
 //!   connection -> cork                     one task for a connection: its limits, its end
 //!        |         |                       what one turn writes leaves in one write
 //!        |         \-> meter -> block      what comes, frame by frame
-//!        \-> stream -> answer              one task for a request
-//!              |-> head                    judged by the rules of HTTP/1.1
-//!              \-> inbound                 its body
+//!        \-> streams -> stream -> answer   polled by that task, those that were woken
+//!                         |-> head         judged by the rules of HTTP/1.1
+//!                         \-> inbound      its body
 //! ```
 
 mod answer;
@@ -17,8 +17,10 @@ mod fragment;
 mod head;
 mod inbound;
 mod meter;
+mod names;
 mod preface;
 mod stream;
+mod streams;
 
 pub(super) use connection::Connection;
 pub(super) use inbound::Inbound;

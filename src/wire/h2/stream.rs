@@ -11,7 +11,6 @@ use h2::server::SendResponse;
 use tower::Service;
 
 use super::answer::Answer;
-use super::connection::Counted;
 use super::head;
 use super::inbound::Inbound;
 use crate::wire::caller::{Caller, Mailbox};
@@ -29,13 +28,12 @@ pub(super) struct Came {
     pub(super) has_fragment: bool,
 }
 
-/// A request under way. It is a task of its own and small, for a task is moved when it begins.
+/// A request under way. It is small, for it is moved when it begins.
 pub(super) struct Stream<S: Service<Request>, W> {
     server: Rc<Server<S>>,
     respond: SendResponse<Slab>,
     asked: Asked,
     state: State<S::Future, W>,
-    _counted: Counted,
 }
 
 enum State<F, W> {
@@ -57,7 +55,6 @@ where
         service: &mut S,
         client: &Client,
         came: Came,
-        counted: Counted,
     ) -> Self {
         let Came { request, respond, has_fragment } = came;
         let (parts, body) = request.into_parts();
@@ -78,21 +75,21 @@ where
                 State::Answered(own::refusal(refusal))
             }
         };
-        Self { server: Rc::clone(server), respond, asked, state, _counted: counted }
+        Self { server: Rc::clone(server), respond, asked, state }
     }
 
     /// Completes with the answer; with `None` where the client takes its request back.
     fn poll_service(&mut self, cx: &mut Context<'_>) -> Poll<Option<Response<W>>> {
-        // Then no upstream goes on with it either.
-        if self.respond.poll_reset(cx).is_ready() {
-            return Poll::Ready(None);
-        }
         let State::Serving(slot, mailbox) = &mut self.state else { return Poll::Ready(None) };
         let Some(call) = slot.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         let response = call.poll(cx);
         for interim in mailbox.interims.borrow_mut().drain(..) {
             // Where there is nobody to send it to, the next poll says so.
             let _ = self.respond.send_informational(head::interim(&interim));
+        }
+        // Whoever takes it back does not want an upstream to go on with it.
+        if response.is_pending() && self.respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(None);
         }
         response.map(|Ok(response)| Some(response))
     }

@@ -134,6 +134,18 @@ async fn a_stream_whose_window_stays_shut_is_cancelled_and_the_others_are_not() 
 }
 
 #[tokio::test]
+async fn a_short_answer_that_no_window_is_open_for_is_cancelled_too() {
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("timeouts = { stream_idle = \"300ms\" }", "").await;
+    let mut client = FrameClient::with_settings(proxy.address, &[0, 4, 0, 0, 0, 1]).await;
+    client.send(head(1, &GET, true)).await;
+    assert_eq!(client.until(DATA).await.payload, b"o");
+    let reset = client.until(RST_STREAM).await;
+    assert_eq!((reset.stream, word(&reset.payload)), (1, u32::from(Reason::CANCEL)));
+    proxy.stop().await;
+}
+
+#[tokio::test]
 async fn a_body_that_stops_coming_is_a_408() {
     let upstream = RawUpstream::answering_after("never", OK, Then::Keep).await;
     let proxy = upstream.behind_proxy("timeouts = { body_idle = \"300ms\" }", "").await;
@@ -175,6 +187,26 @@ async fn a_drain_names_the_last_request_and_answers_it() {
     // It was said first that nothing more would be taken.
     assert!(client.ready().await.is_err(), "another request is taken");
     connection.await.unwrap().unwrap();
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_asked_before_the_client_knew_of_the_drain_is_answered() {
+    let upstream = Upstream::start("blue").await;
+    let proxy = crate::support::proxy_before(upstream.address, "", "").await;
+    let mut client = FrameClient::connect(proxy.address).await;
+    client.send(head(1, &GET, true)).await;
+    assert_eq!(client.fate(1).await, Fate::Status(200));
+    // Longer than a client has that was told to go and asks for nothing.
+    upstream.does(Behaviour::Slow(Duration::from_millis(1500)));
+    let stopping = tokio::spawn(proxy.stop());
+    let first = client.until(GOAWAY).await;
+    assert_eq!(word(&first.payload), u32::MAX >> 1, "nothing is turned away yet");
+    client.send(head(3, &GET, true)).await;
+    // That it knows, it says by answering a ping (RFC 9113 §6.8).
+    let ping = client.until(PING).await;
+    client.send(frame(PING, 1, 0, &ping.payload)).await;
+    assert_eq!(client.fate(3).await, Fate::Status(200));
     stopping.await.unwrap();
 }
 
