@@ -1,12 +1,11 @@
 //! Who asked, as far as what carries a request on has to know: interim answers go there, and what
 //! a tunnel carries comes from there.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::h1::side::Shared;
 use super::h1::slab::Slab;
-use super::h2::Inbound;
+use super::h2::{Channel, Inbound};
 use super::{Body, ResponseHead};
 
 /// Who asked.
@@ -15,16 +14,7 @@ pub(crate) enum Caller {
     /// A connection of HTTP/1.1.
     Connection(Shared),
     /// A stream of HTTP/2.
-    Stream(Rc<Mailbox>),
-}
-
-/// What is left for the task of a stream, which alone can send on it.
-#[derive(Debug, Default)]
-pub(crate) struct Mailbox {
-    /// Interim answers to be sent.
-    pub(crate) interims: RefCell<Vec<ResponseHead>>,
-    /// What the client sends once there is a tunnel.
-    pub(crate) tunnel: RefCell<Option<Box<Inbound>>>,
+    Stream(Channel),
 }
 
 impl Caller {
@@ -36,7 +26,7 @@ impl Caller {
                 head.write_interim(&mut slab);
                 side.borrow_mut().outbox.push(slab);
             }
-            Self::Stream(mailbox) => mailbox.interims.borrow_mut().push(head),
+            Self::Stream(channel) => channel.interim(&head),
         }
     }
 
@@ -47,7 +37,7 @@ impl Caller {
                 side.borrow_mut().begin_tunnel();
                 Body::of_client(Rc::clone(side))
             }
-            Self::Stream(mailbox) => mailbox.tunnel.take().map_or(Body::empty(), Body::of_stream),
+            Self::Stream(channel) => Body::of_stream(Inbound::of_tunnel(channel.clone())),
         }
     }
 }

@@ -91,16 +91,16 @@ impl Head {
         head.accept(&line, Framing::None, body_bytes_max).map(Some)
     }
 
-    /// A request's head whose lines `note` writes down; the rules are those of HTTP/1.1.
-    pub(super) fn of_http2(
-        note: impl FnOnce(&mut Fields) -> Result<RequestLine, Refusal>,
-        unmeasured: Framing,
+    /// A request's head whose lines `note` writes down, telling how a body of no given length is
+    /// framed; the rules are those of HTTP/1.1.
+    pub(super) fn of_http2<E: From<Refusal>>(
+        note: impl FnOnce(&mut Fields) -> Result<(RequestLine, Framing), E>,
         body_bytes_max: u64,
-    ) -> Result<Taken, Refusal> {
+    ) -> Result<Taken, E> {
         let mut head = Self(Stocked::new());
         head.0.fields.clear();
-        let line = note(&mut head.0.fields)?;
-        head.accept(&line, unmeasured, body_bytes_max)
+        let (line, unmeasured) = note(&mut head.0.fields)?;
+        Ok(head.accept(&line, unmeasured, body_bytes_max)?)
     }
 
     /// Judges a head whose lines are noted; `unmeasured` frames a body of no given length.

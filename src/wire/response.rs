@@ -201,20 +201,23 @@ impl ResponseHead {
 }
 
 fn content_length(length: u64, out: &mut Slab) {
-    let mut digits = [0; 20];
+    out.push(b"content-length: ");
+    out.push(decimal(length, &mut [0; 20]));
+    out.push(b"\r\n");
+}
+
+/// A number as text, at the end of `digits`.
+pub(super) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
-    let mut rest = length;
+    let mut rest = number;
     loop {
         start -= 1;
         digits[start] = b"0123456789"[usize::try_from(rest % 10).unwrap_or(0)];
         rest /= 10;
         if rest == 0 {
-            break;
+            return &digits[start..];
         }
     }
-    out.push(b"content-length: ");
-    out.push(&digits[start..]);
-    out.push(b"\r\n");
 }
 
 #[cfg(test)]

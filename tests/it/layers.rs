@@ -63,6 +63,17 @@ const PURE_FILES: &[&str] = &[
     "src/wire/h1/reader.rs",
     "src/wire/h1/target.rs",
     "src/wire/h1/trailers.rs",
+    "src/wire/h2/frame.rs",
+    "src/wire/h2/hpack/decode.rs",
+    "src/wire/h2/hpack/encode.rs",
+    "src/wire/h2/hpack/huffman.rs",
+    "src/wire/h2/hpack/statics.rs",
+    "src/wire/h2/hpack/table.rs",
+    "src/wire/h2/intake.rs",
+    "src/wire/h2/preface.rs",
+    "src/wire/h2/reply.rs",
+    "src/wire/h2/request.rs",
+    "src/wire/h2/window.rs",
 ];
 const IMPURE: [&str; 7] = [
     "tokio",

@@ -263,7 +263,8 @@ const fn is(token: &[u8], name: &[u8]) -> bool {
     token.eq_ignore_ascii_case(name)
 }
 
-const fn is_token_byte(byte: u8) -> bool {
+/// What a token is made of (RFC 9110 §5.6.2).
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.')
         || matches!(byte, b'^' | b'_' | b'`' | b'|' | b'~')

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::thread::LocalKey;
 
-use bytes::Buf;
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// What one read may bring: 64 KB of body and the head before it.
@@ -153,20 +152,6 @@ impl Slab {
             small.push(self.data());
             *self = small;
         }
-    }
-}
-
-impl Buf for Slab {
-    fn remaining(&self) -> usize {
-        self.len()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.data()
-    }
-
-    fn advance(&mut self, count: usize) {
-        Self::advance(self, count);
     }
 }
 

@@ -3,11 +3,10 @@
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use h2::server::SendResponse;
-use h2::{Reason, SendStream};
 use tokio::time::Instant;
 
-use super::head;
+use super::frame::Reason;
+use super::lane::Channel;
 use crate::clock;
 use crate::wire::h1::alarm::Alarm;
 use crate::wire::h1::framing::Asked;
@@ -16,53 +15,46 @@ use crate::wire::{Body, Error, Response, Watch};
 
 /// An answer that is being sent.
 pub(super) struct Answer<W> {
-    stream: SendStream<Slab>,
     body: Body,
     watch: Option<W>,
-    /// What of a piece no window was open for.
+    /// What of a piece there was no room for.
     rest: Option<Slab>,
     stall: Duration,
-    /// Since when no window has been open.
+    /// Since when there has been none.
     stuck: Option<Instant>,
     alarm: Alarm,
 }
 
 impl<W: Watch> Answer<W> {
-    /// Sends the head of `response`; `None` where that is all, or the client is gone. One that opens
-    /// no window for `stall` has its stream reset.
+    /// Sends the head of `response`; `None` where that is all, or the client is gone. One that makes
+    /// no room for `stall` has its stream reset.
     pub(super) fn begin(
         response: Response<W>,
         asked: Asked,
-        respond: &mut SendResponse<Slab>,
+        channel: &Channel,
         stall: Duration,
     ) -> Option<Self> {
         let Response { head, mut body, watch } = response;
-        let (answer, has_body) = head::answer(&head, asked, body.framing());
-        if !has_body {
-            body = Body::empty();
+        if channel.is_gone() {
+            // Whoever watches is told by being dropped.
+            return None;
+        }
+        let framing = body.framing();
+        let mut is_whole = body.is_done() && body.trailers().is_empty();
+        is_whole |= !channel.begin(&head, asked, framing, is_whole);
+        if is_whole {
+            if let Some(watch) = watch {
+                watch.ended(Ok(()));
+            }
+            return None;
         }
         body.bound_idle(stall);
-        let is_whole = body.is_done() && body.trailers().is_empty();
-        // Whoever watches is told by being dropped that the client is gone.
-        let stream = respond.send_response(answer, is_whole).ok()?;
-        let answer =
-            Self { stream, body, watch, rest: None, stall, stuck: None, alarm: Alarm::default() };
-        if !is_whole {
-            return Some(answer);
-        }
-        if let Some(watch) = answer.watch {
-            watch.ended(Ok(()));
-        }
-        None
+        Some(Self { body, watch, rest: None, stall, stuck: None, alarm: Alarm::default() })
     }
 
     /// Completes when all is said, or cannot be.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ended = match self.poll_pieces(cx) {
-            Poll::Ready(ended) => ended,
-            Poll::Pending if self.stream.poll_reset(cx).is_ready() => None,
-            Poll::Pending => return Poll::Pending,
-        };
+    pub(super) fn poll(&mut self, channel: &Channel, cx: &mut Context<'_>) -> Poll<()> {
+        let ended = if channel.is_gone() { None } else { ready!(self.poll_pieces(channel, cx)) };
         if let (Some(result), Some(watch)) = (ended, self.watch.take()) {
             watch.ended(result);
         }
@@ -70,7 +62,11 @@ impl<W: Watch> Answer<W> {
     }
 
     /// Completes with `None` where the client is gone.
-    fn poll_pieces(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+    fn poll_pieces(
+        &mut self,
+        channel: &Channel,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(), Error>>> {
         loop {
             // The next piece is taken when this one has left: whoever reads slowly holds one and
             // no more.
@@ -78,62 +74,54 @@ impl<W: Watch> Answer<W> {
                 match ready!(self.body.poll_piece(cx)) {
                     Some(Ok(piece)) => self.rest = Some(piece),
                     Some(Err(error)) => {
-                        self.stream.send_reset(Reason::INTERNAL_ERROR);
+                        channel.reset(Reason::INTERNAL);
                         return Poll::Ready(Some(Err(error)));
                     }
                     None => {}
                 }
             }
-            // The end itself needs no window.
-            let wanted = self.rest.as_ref().map_or(0, Slab::len);
-            if wanted > 0 {
-                self.stream.reserve_capacity(wanted);
-            }
-            let window = self.stream.capacity();
-            if wanted > 0 && window == 0 {
-                match self.stream.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(_))) => continue,
-                    Poll::Ready(_) => return Poll::Ready(None),
-                    Poll::Pending => return self.poll_stuck(cx),
+            // The end itself needs no room.
+            if let Some(piece) = &mut self.rest {
+                let room = channel.room();
+                if room == 0 {
+                    piece.shrink();
+                    return self.poll_stuck(channel, cx);
                 }
-            }
-            self.stuck = None;
-            match self.send(window) {
-                Ok(false) => {}
-                Ok(true) => return Poll::Ready(Some(Ok(()))),
-                Err(_) => return Poll::Ready(None),
+                self.stuck = None;
+                let count = room.min(piece.len());
+                let is_piece = count == piece.len();
+                let is_last = is_piece && self.body.is_done() && self.body.trailers().is_empty();
+                channel.send(&piece.data()[..count], is_last);
+                piece.advance(count);
+                if is_piece {
+                    self.rest = None;
+                }
+                if is_last {
+                    return Poll::Ready(Some(Ok(())));
+                }
+            } else if self.body.is_done() {
+                match self.body.trailers() {
+                    [] => channel.send(&[], true),
+                    trailers => channel.send_trailers(trailers),
+                }
+                return Poll::Ready(Some(Ok(())));
             }
         }
     }
 
-    /// Sends of the piece what the `window` is open for, and the end where that is all; tells
-    /// whether it is. Only what may leave is given away: until the rest has, the client can be too
-    /// slow.
-    fn send(&mut self, window: usize) -> Result<bool, h2::Error> {
-        let mut piece = self.rest.take().unwrap_or_else(Slab::new);
-        self.rest = piece.split_off(window);
-        piece.shrink();
-        let is_last = self.body.is_done() && self.rest.is_none();
-        let trailers = self.body.trailers();
-        let has_trailers = is_last && !trailers.is_empty();
-        if !piece.is_empty() || is_last && !has_trailers {
-            self.stream.send_data(piece, is_last && !has_trailers)?;
-        }
-        if has_trailers {
-            self.stream.send_trailers(head::map(trailers))?;
-        }
-        Ok(is_last)
-    }
-
-    /// No window is open: the request may go on, but not for ever.
-    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+    /// There is no room: the request may go on, but not for ever.
+    fn poll_stuck(
+        &mut self,
+        channel: &Channel,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(), Error>>> {
         if let Err(error) = self.body.poll_upload(cx) {
-            self.stream.send_reset(Reason::INTERNAL_ERROR);
+            channel.reset(Reason::INTERNAL);
             return Poll::Ready(Some(Err(error)));
         }
         let since = *self.stuck.get_or_insert_with(clock::now);
         self.alarm.poll_until(since + self.stall, cx).map(|()| {
-            self.stream.send_reset(Reason::CANCEL);
+            channel.reset(Reason::CANCEL);
             None
         })
     }

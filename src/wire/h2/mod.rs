@@ -1,27 +1,35 @@
-//! HTTP/2 towards clients (RFC 9113). The h2 crate does frames, HPACK and windows.
+//! HTTP/2 towards clients (RFC 9113).
 //!
 //! ```text
-//!   connection -> cork                     one task for a connection: its limits, its end
-//!        |         |                       what one turn writes leaves in one write
-//!        |         \-> meter -> block      what comes, frame by frame
-//!        \-> streams -> stream -> answer   polled by that task, those that were woken
-//!                         |-> head         judged by the rules of HTTP/1.1
-//!                         \-> inbound      its body
+//!   connection -> intake                     one task for a connection: its limits, its end
+//!       |                                    what comes, frame by frame
+//!       |-> clerk -> request -> hpack        what it means; heads, judged by the rules of HTTP/1.1
+//!       |     \-> streams -> stream -> answer    the requests, polled by that task when woken
+//!       |                      \-> inbound       a request's body
+//!       |   lane                             what a stream and its connection tell each other
+//!       \-> session -> out                   what is sent: windows, and one write a turn
+//!                 \-> reply -> hpack
 //! ```
 
 mod answer;
-mod block;
+mod clerk;
 mod connection;
-mod cork;
-mod fragment;
-mod head;
+mod flood;
+mod frame;
+mod hpack;
 mod inbound;
-mod meter;
-mod names;
+mod intake;
+mod lane;
+mod out;
 mod preface;
+mod reply;
+mod request;
+mod session;
 mod stream;
 mod streams;
+mod window;
 
 pub(super) use connection::Connection;
 pub(super) use inbound::Inbound;
+pub(super) use lane::Channel;
 pub(super) use preface::preface;

@@ -13,6 +13,8 @@ pub(super) struct Streams<F> {
     places: Vec<Place<F>>,
     free: Vec<usize>,
     woken: Arc<Woken>,
+    /// Which is polled first in the next round, so that none always finds the room taken.
+    first: usize,
 }
 
 struct Place<F> {
@@ -21,7 +23,8 @@ struct Place<F> {
 }
 
 /// Which places were woken, a bit for each.
-struct Woken {
+#[derive(Debug)]
+pub(super) struct Woken {
     words: Box<[AtomicU64]>,
     /// A connection is one task and stays it, so its waker is noted once.
     connection: OnceLock<Waker>,
@@ -34,7 +37,8 @@ struct Bell {
 }
 
 impl Woken {
-    fn note(&self, place: usize) {
+    /// Has a place polled in the next round.
+    pub(super) fn note(&self, place: usize) {
         self.words[place / BITS].fetch_or(1 << (place % BITS), Ordering::Release);
     }
 }
@@ -57,7 +61,12 @@ impl<F: Future<Output = ()> + Unpin> Streams<F> {
     pub(super) fn new(most: usize) -> Self {
         let words = (0..most.div_ceil(BITS)).map(|_| AtomicU64::new(0)).collect();
         let woken = Arc::new(Woken { words, connection: OnceLock::new() });
-        Self { places: Vec::new(), free: Vec::new(), woken }
+        Self { places: Vec::new(), free: Vec::new(), woken, first: 0 }
+    }
+
+    /// Where it is noted which are to be polled.
+    pub(super) fn woken(&self) -> Arc<Woken> {
+        Arc::clone(&self.woken)
     }
 
     /// Whether none is under way.
@@ -70,14 +79,20 @@ impl<F: Future<Output = ()> + Unpin> Streams<F> {
         !self.free.is_empty() || self.places.len() < self.woken.words.len() * BITS
     }
 
-    /// Adds one, where there is room; it will be polled with those that were woken.
-    pub(super) fn add(&mut self, future: F) {
+    /// Adds one, where there is room; it will be polled with those that were woken. Tells its place.
+    pub(super) fn add(&mut self, future: F) -> usize {
         let place = self.free.pop().unwrap_or(self.places.len());
         if place == self.places.len() {
             let bell = Bell { woken: Arc::clone(&self.woken), place };
             self.places.push(Place { future: None, waker: Arc::new(bell).into() });
         }
         self.places[place].future = Some(future);
+        self.woken.note(place);
+        place
+    }
+
+    /// Has one polled in the next round, without a word to the connection's task.
+    pub(super) fn wake(&self, place: usize) {
         self.woken.note(place);
     }
 
@@ -90,16 +105,27 @@ impl<F: Future<Output = ()> + Unpin> Streams<F> {
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> bool {
         self.woken.connection.get_or_init(|| cx.waker().clone());
         let mut was_woken = false;
-        for (number, word) in self.woken.words.iter().enumerate() {
-            if word.load(Ordering::Relaxed) == 0 {
+        let words = self.woken.words.len();
+        let (first_word, first_bit) = (self.first / BITS, self.first % BITS);
+        self.first = (self.first + 1) % self.places.len().max(1);
+        for step in 0..=words {
+            // The first word is looked at twice: from the first place on, and at the end up to it.
+            let looked_at = match step {
+                0 => u64::MAX << first_bit,
+                _ if step == words => !(u64::MAX << first_bit),
+                _ => u64::MAX,
+            };
+            let number = (first_word + step) % words.max(1);
+            let Some(word) = self.woken.words.get(number) else { break };
+            if word.load(Ordering::Relaxed) & looked_at == 0 {
                 continue;
             }
-            let mut bits = word.swap(0, Ordering::Acquire);
+            let mut bits = word.fetch_and(!looked_at, Ordering::Acquire) & looked_at;
             while bits != 0 {
                 let index = number * BITS + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                // A waker may be rung late, when its request has ended.
-                let place = &mut self.places[index];
+                // A waker may be rung late, when its request has ended, or all were given up.
+                let Some(place) = self.places.get_mut(index) else { continue };
                 let Some(future) = &mut place.future else { continue };
                 was_woken = true;
                 let mut cx = Context::from_waker(&place.waker);
@@ -181,6 +207,26 @@ mod tests {
         assert!(!streams.poll(&cx));
         streams.add(future(&polls, &wakers, &ends));
         assert!(streams.poll(&cx) && streams.is_empty());
+    }
+
+    #[test]
+    fn each_round_begins_with_another_one() {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let mut streams = Streams::new(100);
+        for place in 0..70 {
+            let order = Rc::clone(&order);
+            streams.add(poll_fn(move |_| {
+                order.borrow_mut().push(place);
+                Poll::Pending
+            }));
+        }
+        let cx = Context::from_waker(Waker::noop());
+        for round in 0..150 {
+            streams.poll(&cx);
+            let want: Vec<_> = (0..70).map(|place| (place + round) % 70).collect();
+            assert_eq!(order.take(), want, "round {round}");
+            (0..70).for_each(|place| streams.wake(place));
+        }
     }
 
     #[test]

@@ -1,0 +1,91 @@
+//! How long everything may take, and what happens when it does.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower::Service;
+
+use super::Connection;
+use crate::clock;
+use crate::wire::{Request, Response, Watch};
+
+/// How long a client that is told to go may take to do so.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// What may take too long.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    /// The whole of it.
+    End,
+    /// The client, in saying what it wants.
+    Greeting,
+    /// The client, in asking for something.
+    Idle,
+    /// The rest of something that is no body.
+    Rest,
+    /// The client, in taking what is written to it.
+    Stuck,
+}
+
+impl<S, W> Connection<S, W>
+where
+    S: Service<Request, Response = Response<W>, Error = Infallible> + Clone + 'static,
+    W: Watch + 'static,
+{
+    /// Completes when something took too long, with whether the connection goes on.
+    pub(super) fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.look_at_clock();
+        let Some((limit, at)) = self.next_limit() else { return Poll::Pending };
+        ready!(self.alarm.poll_until(at, cx));
+        tracing::debug!(peer = %self.clerk.client().peer, ?limit, "a client took too long");
+        let goes_on = matches!(limit, Limit::Idle);
+        if goes_on {
+            self.drain();
+            self.last_word = Some(clock::now() + LAST_WORD);
+        }
+        Poll::Ready(goes_on)
+    }
+
+    /// Notes since when there is nothing to do, and since when the rest of something.
+    fn look_at_clock(&mut self) {
+        if !self.clerk.streams.is_empty() {
+            (self.idle, self.last_word) = (None, None);
+        } else if self.idle.is_none() {
+            self.idle = Some(clock::now());
+        }
+        if !self.is_amid {
+            self.rest = None;
+        } else if self.rest.is_none() {
+            self.rest = Some(clock::now());
+        }
+        if self.is_draining && self.last_word.is_none() && self.is_done() {
+            self.last_word = Some(clock::now() + LAST_WORD);
+        }
+    }
+
+    /// What is too long next, and when.
+    fn next_limit(&self) -> Option<(Limit, Instant)> {
+        let rules = &self.server.rules;
+        let idle = match (self.has_begun, self.intake.has_greeted()) {
+            _ if self.is_leaving => None,
+            (false, _) => Some((Limit::Greeting, rules.first_byte)),
+            (true, false) => Some((Limit::Greeting, rules.head)),
+            (true, true) if self.is_draining => None,
+            (true, true) => Some((Limit::Idle, rules.idle)),
+        };
+        [
+            (Limit::End, self.end),
+            (Limit::End, self.last_word),
+            idle.map_or((Limit::Idle, None), |(limit, after)| {
+                (limit, self.idle.map(|since| since + after))
+            }),
+            (Limit::Rest, self.rest.map(|since| since + rules.head)),
+            (Limit::Stuck, self.stuck.map(|since| since + rules.stream_idle)),
+        ]
+        .into_iter()
+        .filter_map(|(limit, at)| Some((limit, at?)))
+        .min_by_key(|(_, at)| *at)
+    }
+}
