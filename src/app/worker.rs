@@ -3,8 +3,10 @@
 use std::cell::{Cell as StdCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -113,25 +115,25 @@ impl Worker {
             let server = Server::new(rules, stack);
             let tls = acceptor.map(|acceptor| Rc::new(Tls::new(acceptor, &listener, &port)));
             let connection = tower::service_fn(move |connection: net::Connection| {
-                let (server, tls) = (Rc::clone(&server), tls.clone());
-                async move {
-                    let net::Connection { stream, peer, mut drain, counted } = connection;
-                    let client = Client::new(peer, tls.is_some());
-                    match tls {
-                        None => server.serve(stream, client, None, drain).await,
-                        // Apart, so that the task of a plain connection stays small.
-                        Some(tls) => {
-                            Box::pin(async move {
-                                let accepted = tls.accept(stream, peer, &mut drain).await;
-                                let Some((stream, agreed)) = accepted else { return };
-                                server.serve(stream, client, Some(agreed), drain).await;
-                            })
-                            .await;
-                        }
-                    }
-                    drop(counted);
-                    Ok::<(), Infallible>(())
-                }
+                let net::Connection { stream, peer, mut drain, counted } = connection;
+                let (server, client) = (Rc::clone(&server), Client::new(peer, tls.is_some()));
+                let mut serving = match tls.clone() {
+                    None => Serving::Plain(server.serve(stream, client, None, drain)),
+                    Some(tls) => Serving::Tls(Box::pin(async move {
+                        let accepted = tls.accept(stream, peer, &mut drain).await;
+                        let Some((stream, agreed)) = accepted else { return };
+                        server.serve(stream, client, Some(agreed), drain).await;
+                    })),
+                };
+                // It is held as long as the connection is open.
+                poll_fn(move |cx| {
+                    let _open = &counted;
+                    let served = match &mut serving {
+                        Serving::Plain(future) => Pin::new(future).poll(cx),
+                        Serving::Tls(future) => future.as_mut().poll(cx),
+                    };
+                    served.map(Ok::<(), Infallible>)
+                })
             });
             accepting.push(tokio::task::spawn_local(net::serve(
                 socket,
@@ -159,6 +161,13 @@ impl Worker {
         watching.abort();
         Ok(())
     }
+}
+
+/// A connection that is being served.
+enum Serving<F> {
+    Plain(F),
+    /// Apart, so that the task of a plain connection stays small.
+    Tls(Pin<Box<dyn Future<Output = ()>>>),
 }
 
 /// The TLS of one port.

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tower::Service;
@@ -64,6 +65,40 @@ impl Rules {
     }
 }
 
+/// A connection, by what is spoken on it.
+enum Speaks<S: Service<Request>, W> {
+    Http1(Connection<S, W>),
+    /// In a box, so that a connection of HTTP/1.1 has no room for it.
+    Http2(Box<h2::Connection<S, W>>),
+}
+
+/// Nothing in it is pinned in place: the future of a request has a place of its own.
+impl<S: Service<Request>, W> Unpin for Speaks<S, W> {}
+
+impl<S, W> Speaks<S, W>
+where
+    S: Service<Request, Response = Response<W>, Error = Infallible> + Clone + 'static,
+    W: Watch + 'static,
+{
+    fn http2(server: Rc<Server<S>>, side: Shared, client: Client) -> Self {
+        Self::Http2(Box::new(h2::Connection::new(server, side, client)))
+    }
+
+    const fn is_draining(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_draining(),
+            Self::Http2(connection) => connection.is_draining(),
+        }
+    }
+
+    fn drain(&mut self) {
+        match self {
+            Self::Http1(connection) => connection.drain(),
+            Self::Http2(connection) => connection.drain(),
+        }
+    }
+}
+
 /// A pinned place for the future of a request, used by one connection after another.
 pub(super) type Slot<F> = Pin<Box<Option<F>>>;
 
@@ -97,38 +132,43 @@ where
     /// Serves the requests of one connection, until the client leaves, a limit is broken, or
     /// `drain` completes and the requests under way are answered. Where no protocol was `agreed`
     /// on, the first bytes tell: whoever speaks HTTP/2 begins with its preface (RFC 9113 §3.3).
-    pub async fn serve<I: Io + 'static>(
+    ///
+    /// An idle connection is little more than this future, so it is put together here and not by
+    /// `async`, which would keep a second place for whatever is moved on.
+    pub fn serve<I: Io + 'static>(
         self: Rc<Self>,
         io: I,
         client: Client,
         agreed: Option<Protocol>,
-        drain: impl Future<Output = ()>,
-    ) {
+        mut drain: impl Future<Output = ()> + Unpin,
+    ) -> impl Future<Output = ()> + Unpin {
         let side: Shared = Rc::new(RefCell::new(Side::new(io)));
-        let mut drain = pin!(drain);
-        if agreed != Some(Protocol::Http2) {
-            let sniffs = agreed.is_none() && self.rules.http2;
-            let mut connection =
-                Connection::new(Rc::clone(&self), Rc::clone(&side), client.clone(), sniffs);
-            let end = poll_fn(|cx| {
-                if !connection.is_draining() && drain.as_mut().poll(cx).is_ready() {
-                    connection.drain();
+        let sniffs = agreed.is_none() && self.rules.http2;
+        let mut speaks = match agreed {
+            Some(Protocol::Http2) => Speaks::http2(self, side, client),
+            _ => Speaks::Http1(Connection::new(self, side, client, sniffs)),
+        };
+        poll_fn(move |cx| {
+            if !speaks.is_draining() && Pin::new(&mut drain).poll(cx).is_ready() {
+                speaks.drain();
+            }
+            loop {
+                match &mut speaks {
+                    Speaks::Http2(connection) => return connection.poll(cx),
+                    Speaks::Http1(connection) => match ready!(connection.poll(cx)) {
+                        End::Closed => return Poll::Ready(()),
+                        End::Http2 => {
+                            let (server, side, client) = connection.parts();
+                            let is_draining = connection.is_draining();
+                            speaks = Speaks::http2(server, side, client);
+                            if is_draining {
+                                speaks.drain();
+                            }
+                        }
+                    },
                 }
-                connection.poll(cx)
-            });
-            if end.await == End::Closed {
-                return;
             }
-        }
-        // In a box, so that a connection of HTTP/1.1 has no room for it.
-        let mut connection = Box::new(h2::Connection::new(self, side, client));
-        poll_fn(|cx| {
-            if !connection.is_draining() && drain.as_mut().poll(cx).is_ready() {
-                connection.drain();
-            }
-            connection.poll(cx)
         })
-        .await;
     }
 
     pub(super) fn service(&self) -> S {

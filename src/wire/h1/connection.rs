@@ -123,6 +123,11 @@ where
         }
     }
 
+    /// What goes on where another protocol is spoken.
+    pub(in crate::wire) fn parts(&self) -> (Rc<Server<S>>, Shared, Client) {
+        (Rc::clone(&self.server), Rc::clone(&self.side), self.client.clone())
+    }
+
     pub(in crate::wire) const fn is_draining(&self) -> bool {
         self.is_draining
     }
