@@ -66,6 +66,10 @@ impl Rules {
 }
 
 /// A connection, by what is spoken on it.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most speak HTTP/1.1, and another box costs each of them"
+)]
 enum Speaks<S: Service<Request>, W> {
     Http1(Connection<S, W>),
     /// In a box, so that a connection of HTTP/1.1 has no room for it.
