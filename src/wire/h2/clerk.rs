@@ -126,7 +126,12 @@ where
         if !self.session.spend(cost) {
             return Err(Reason::FLOW_CONTROL);
         }
-        let Some(lane) = self.known(stream)?.filter(|lane| !lane.is_gone.get()) else {
+        let known = self.known(stream)?;
+        if known.is_none() && !ends && stream <= self.session.last() {
+            // Its request was answered before all of it came; nobody wants the rest.
+            self.session.refuse(stream, Reason::NO_ERROR);
+        }
+        let Some(lane) = known.filter(|lane| !lane.is_gone.get()) else {
             // It was sent before the client knew.
             self.session.give_back(cost);
             return Ok(1);

@@ -172,8 +172,13 @@ impl Session {
         if !lane.is_gone.get() {
             match (lane.is_answered.get(), lane.has_ended.get()) {
                 (true, true) => {}
-                // It need not send the rest (RFC 9113 §8.1).
-                (true, false) => self.reset(lane, Reason::NO_ERROR),
+                // It need not send the rest (RFC 9113 §8.1). Whoever goes on is told so then: some
+                // lose an answer that comes together with a reset. Whoever waits for a window is
+                // told now.
+                (true, false) if lane.allowance.get().left() < PAYLOAD_MAX => {
+                    self.reset(lane, Reason::NO_ERROR);
+                }
+                (true, false) => {}
                 (false, _) => self.reset(lane, Reason::CANCEL),
             }
         }

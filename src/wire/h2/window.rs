@@ -49,6 +49,11 @@ impl Allowance {
         Self { whole, left: whole, owed: 0 }
     }
 
+    /// How much the client may send at once.
+    pub(super) const fn left(self) -> usize {
+        self.left
+    }
+
     /// The client has sent so much; false where that is more than it may.
     pub(super) const fn spend(&mut self, bytes: usize) -> bool {
         let Some(left) = self.left.checked_sub(bytes) else { return false };

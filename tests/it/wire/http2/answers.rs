@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::{collect, connect, request};
-use crate::support::frames::{DATA, END_STREAM, FrameClient, GET, HEADERS, frame, head};
+use crate::support::frames::{
+    DATA, END_STREAM, Fate, FrameClient, GET, HEADERS, RST_STREAM, frame, head,
+};
 use crate::support::{LOOPBACK, RawUpstream, Then, came_to, eventually, proxy_before};
 use crate::wire::OK;
 
@@ -167,6 +169,29 @@ async fn an_answer_to_a_request_that_is_still_coming_goes_on_at_once() {
     let answer = answer.await.unwrap();
     assert_eq!(answer.status(), 413);
     assert_eq!(collect(answer.into_body()).await.0, "big");
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_goes_on_after_its_answer_is_told_that_nobody_wants_it() {
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("limits = { body_bytes = \"1KiB\" }", "").await;
+    let mut client = FrameClient::connect(proxy.address).await;
+    let post = [(":method", "POST"), GET[1], GET[2], GET[3], ("content-length", "99999")];
+    client.send(head(1, &post, false)).await;
+    // Some clients lose an answer that a reset comes together with.
+    loop {
+        let frame = client.next().await.unwrap();
+        assert_ne!(frame.kind, RST_STREAM, "the answer is not read yet");
+        if frame.stream == 1 && frame.flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    client.send(frame(DATA, 0, 1, b"more")).await;
+    let reset = client.until(RST_STREAM).await;
+    assert_eq!((reset.stream, reset.payload), (1, vec![0; 4]));
+    client.send(head(3, &GET, true)).await;
+    assert_eq!(client.fate(3).await, Fate::Status(200));
     proxy.stop().await;
 }
 
