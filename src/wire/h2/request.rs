@@ -78,8 +78,10 @@ pub(super) fn trailers(
 ) -> Result<Vec<u8>, Fault> {
     let (mut lines, mut is_sound) = (Vec::new(), true);
     decoder.decode(block, |name, value| {
-        is_sound &= is_name(name) && is_value(value);
-        is_sound &= lines.len() + name.len() + value.len() <= bytes_max;
+        is_sound = is_sound
+            && lines.len() + name.len() + value.len() <= bytes_max
+            && is_name(name)
+            && is_value(value);
         if is_sound {
             for part in [name, b": ", value, b"\r\n"] {
                 lines.extend_from_slice(part);
@@ -145,7 +147,9 @@ impl<'a> Scribe<'a> {
         if is_long_target {
             self.refusal.get_or_insert(Refusal::LONG_TARGET);
         } else if self.bytes > self.limits.bytes {
+            // What follows is not looked at.
             self.refusal.get_or_insert(Refusal::LONG_HEAD);
+            return;
         }
         let is_noted = match name {
             [b':', ..] => !self.has_fields && self.part_of_line(name, value),

@@ -105,9 +105,8 @@ impl<F: Future<Output = ()> + Unpin> Streams<F> {
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> bool {
         self.woken.connection.get_or_init(|| cx.waker().clone());
         let mut was_woken = false;
-        let words = self.woken.words.len();
+        let (words, count) = (self.woken.words.len(), self.places.len().max(1));
         let (first_word, first_bit) = (self.first / BITS, self.first % BITS);
-        self.first = (self.first + 1) % self.places.len().max(1);
         for step in 0..=words {
             // The first word is looked at twice: from the first place on, and at the end up to it.
             let looked_at = match step {
@@ -127,6 +126,9 @@ impl<F: Future<Output = ()> + Unpin> Streams<F> {
                 // A waker may be rung late, when its request has ended, or all were given up.
                 let Some(place) = self.places.get_mut(index) else { continue };
                 let Some(future) = &mut place.future else { continue };
+                if !was_woken {
+                    self.first = (index + 1) % count;
+                }
                 was_woken = true;
                 let mut cx = Context::from_waker(&place.waker);
                 if Pin::new(future).poll(&mut cx).is_ready() {

@@ -2,6 +2,10 @@
 
 use super::frame::MAX;
 
+/// So much is worth a frame. A larger part of a window could be owed for ever, where the rest of it
+/// is held by streams that nobody reads.
+const WORTH: usize = 64 << 10;
+
 /// What we may send.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Credit(i64);
@@ -64,7 +68,7 @@ impl Allowance {
     /// So much of it was used up. Tells how much is to be allowed again, once that is worth a frame.
     pub(super) fn give_back(&mut self, bytes: usize) -> Option<u32> {
         self.owed += bytes;
-        if self.owed < self.whole / 2 {
+        if self.owed < (self.whole / 2).min(WORTH) {
             return None;
         }
         self.left += self.owed;

@@ -1,10 +1,12 @@
 //! From a header block to its fields.
 
-use super::table::Table;
+use super::table::{OVERHEAD, Table};
 use super::{Corrupt, huffman};
 
 /// Longer numbers than this of a block's own length mean nothing good.
 const NUMBER_MAX: usize = 1 << 24;
+/// What all fields of a block may come to: a byte of it can stand for a whole entry of the table.
+const FIELDS_BYTES_MAX: usize = 1 << 20;
 
 /// Reads the header blocks of one connection, in order.
 #[derive(Debug)]
@@ -27,13 +29,20 @@ impl Decoder {
         mut sink: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), Corrupt> {
         let Self { table, name, value } = self;
+        let mut left = FIELDS_BYTES_MAX;
+        let mut sink = |name: &[u8], value: &[u8]| {
+            let bytes = name.len() + value.len() + OVERHEAD;
+            left = left.checked_sub(bytes).ok_or(Corrupt)?;
+            sink(name, value);
+            Ok(())
+        };
         let mut is_first = true;
         while let Some(first) = block.first().copied() {
             match first {
                 // Both are known (§6.1).
                 0x80.. => {
                     let (name, value) = table.field(number(&mut block, 7)?)?;
-                    sink(name, value);
+                    sink(name, value)?;
                 }
                 // The table gets another size (§6.3), which is said before all else (§4.2).
                 0x20..0x40 => {
@@ -55,7 +64,7 @@ impl Decoder {
                         string(&mut block, name)?
                     };
                     let value = string(&mut block, value)?;
-                    sink(name, value);
+                    sink(name, value)?;
                     if is_kept {
                         table.add(name, value);
                     }

@@ -8,7 +8,7 @@ use super::statics::STATICS;
 /// What our settings leave the client's encoder: the size that holds where nothing is said.
 pub(super) const SIZE_MAX: usize = 4096;
 /// What an entry costs beside its bytes (§4.1).
-const OVERHEAD: usize = 32;
+pub(super) const OVERHEAD: usize = 32;
 
 /// A field that is remembered.
 #[derive(Debug)]
