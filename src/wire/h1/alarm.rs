@@ -35,6 +35,14 @@ impl Alarm {
     }
 }
 
+/// Which of the limits that hold comes first, and when.
+pub(crate) fn earliest<L>(
+    limits: impl IntoIterator<Item = (L, Option<Instant>)>,
+) -> Option<(L, Instant)> {
+    let holding = limits.into_iter().filter_map(|(limit, at)| Some((limit, at?)));
+    holding.min_by_key(|(_, at)| *at)
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;

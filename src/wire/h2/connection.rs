@@ -194,8 +194,8 @@ where
 
     /// Has requests served, and writes what they say; completes when the client takes no more.
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.session.wake_waiting();
         loop {
-            self.session.wake_waiting();
             self.clerk.streams.poll(cx);
             let mut has_moved = false;
             let mut side = self.side.borrow_mut();

@@ -6,15 +6,12 @@ use std::ops::Range;
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 
-use super::hpack::{Corrupt, Decoder};
+use super::hpack::{Corrupt, Decoder, OVERHEAD};
 use crate::wire::h1::fields::{Fields, Tag, text};
 use crate::wire::h1::framing::{self, Framing, Refusal};
 use crate::wire::h1::parse::{HeadLimits, RequestLine, Version};
 use crate::wire::head::{Head, Taken};
 use crate::wire::server::Rules;
-
-/// What a field costs of the size of a list, beside its bytes (RFC 9113 §6.5.2).
-const OVERHEAD: usize = 32;
 
 /// Why a head is not served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -259,12 +256,16 @@ impl<'a> Scribe<'a> {
         };
         // A body that is announced has to come.
         let lacks_body = ends && self.length.is_some_and(|length| length > 0);
-        let Some(mut method) = self.method.take() else { return Err(Fault::Malformed) };
-        if self.is_malformed || !has_line || lacks_body {
+        if self.is_malformed {
             return Err(Fault::Malformed);
         }
+        // What came after it was not looked at, so nothing is said of what is missing.
         if let Some(refusal) = self.refusal {
             return Err(refusal.into());
+        }
+        let Some(mut method) = self.method.take() else { return Err(Fault::Malformed) };
+        if !has_line || lacks_body {
+            return Err(Fault::Malformed);
         }
         if !self.crumbs.is_empty() {
             self.fields.add("cookie", self.crumbs);

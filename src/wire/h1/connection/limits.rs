@@ -8,6 +8,7 @@ use tower::Service;
 
 use super::{Connection, PROBE_AFTER, State};
 use crate::clock;
+use crate::wire::h1::alarm::earliest;
 use crate::wire::h1::framing::Refusal;
 use crate::wire::h1::slab::Slab;
 use crate::wire::{Request, Response, Watch};
@@ -55,17 +56,14 @@ where
             State::Serving | State::Answering | State::Leaving => None,
         };
         let body = self.side.borrow().waiting;
-        [
+        earliest([
             (Limit::End, self.end),
             (Limit::Request, request.and_then(|limit| Some(self.since? + limit))),
             (Limit::Body, body.map(|since| since + rules.body_idle)),
             (Limit::Stuck, self.stuck.map(|since| since + rules.stream_idle)),
             (Limit::Probe, self.probe),
             (Limit::Hush, self.hush.map(|since| since + HUSH)),
-        ]
-        .into_iter()
-        .filter_map(|(limit, at)| Some((limit, at?)))
-        .min_by_key(|(_, at)| *at)
+        ])
     }
 
     /// Something took too long; false when that is the end.

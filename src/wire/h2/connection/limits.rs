@@ -9,6 +9,7 @@ use tower::Service;
 
 use super::Connection;
 use crate::clock;
+use crate::wire::h1::alarm::earliest;
 use crate::wire::{Request, Response, Watch};
 
 /// How long a client that is told to go may take to do so.
@@ -75,7 +76,7 @@ where
             (true, true) if self.is_draining => None,
             (true, true) => Some((Limit::Idle, rules.idle)),
         };
-        [
+        earliest([
             (Limit::End, self.end),
             (Limit::End, self.last_word),
             idle.map_or((Limit::Idle, None), |(limit, after)| {
@@ -83,9 +84,6 @@ where
             }),
             (Limit::Rest, self.rest.map(|since| since + rules.head)),
             (Limit::Stuck, self.stuck.map(|since| since + rules.stream_idle)),
-        ]
-        .into_iter()
-        .filter_map(|(limit, at)| Some((limit, at?)))
-        .min_by_key(|(_, at)| *at)
+        ])
     }
 }

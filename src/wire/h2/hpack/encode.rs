@@ -1,6 +1,7 @@
 //! From fields to a header block.
 
 use super::statics::of_answer;
+use crate::wire::response::decimal;
 
 /// Tells the client, before the first block of a connection, that we remember nothing: so a table of
 /// whatever size it has is ours too (RFC 7541 §4.2).
@@ -19,9 +20,8 @@ pub(in crate::wire::h2) fn status(block: &mut Vec<u8>, status: u16) {
         404 => 13,
         500 => 14,
         _ => {
-            let digits = [100, 10, 1].map(|unit| b"0123456789"[usize::from(status / unit % 10)]);
             block.extend_from_slice(&[0x08, 3]);
-            block.extend_from_slice(&digits);
+            block.extend_from_slice(decimal(status.into(), &mut [0; 20]));
             return;
         }
     };

@@ -12,6 +12,7 @@ mod table;
 
 pub(super) use decode::Decoder;
 pub(super) use encode::{begin, field, status};
+pub(super) use table::OVERHEAD;
 
 /// A header block that is none: every later one would be misread (§2.3.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

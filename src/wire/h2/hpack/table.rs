@@ -7,8 +7,8 @@ use super::statics::STATICS;
 
 /// What our settings leave the client's encoder: the size that holds where nothing is said.
 pub(super) const SIZE_MAX: usize = 4096;
-/// What an entry costs beside its bytes (§4.1).
-pub(super) const OVERHEAD: usize = 32;
+/// What a field costs beside its bytes, here (§4.1) and in the size of a list (RFC 9113 §6.5.2).
+pub(in crate::wire::h2) const OVERHEAD: usize = 32;
 
 /// A field that is remembered.
 #[derive(Debug)]
