@@ -11,7 +11,7 @@ use super::h1::framing::{self, Asked, Framing, Refusal};
 use super::h1::parse::{self, HeadLimits, RequestLine, Version};
 use super::h1::slab::Slab;
 use super::h1::target::{self, Target};
-use super::stock::{Reuse, Stock, Stocked};
+use super::stock::{Reuse, Stock, Stocked, is_large};
 
 /// A request's method, target and fields. Cloning it copies nothing.
 #[derive(Clone)]
@@ -42,9 +42,6 @@ thread_local! {
     static STOCK: Stock<Inner> = const { Stock::new(Vec::new()) };
 }
 
-/// A buffer beyond this is not kept.
-const BYTES_KEPT: usize = 16 << 10;
-
 impl Reuse for Inner {
     fn stock() -> &'static LocalKey<Stock<Self>> {
         &STOCK
@@ -52,7 +49,7 @@ impl Reuse for Inner {
 
     fn reset(&mut self) {
         self.caller = None;
-        if self.fields.bytes.capacity() > BYTES_KEPT {
+        if is_large(&self.fields.bytes) {
             *self = Self::default();
         }
     }

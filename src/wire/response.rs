@@ -10,14 +10,12 @@ use super::h1::fields::{Fields, Tag};
 use super::h1::framing::{self, Answered, Asked, Framing, Sent};
 use super::h1::parse::{self, Malformed};
 use super::h1::slab::Slab;
-use super::stock::{Reuse, Stock, Stocked};
+use super::stock::{Reuse, Stock, Stocked, is_large};
 
 /// How many bytes of head an upstream may send.
 pub(super) const HEAD_BYTES_MAX: usize = 256 << 10;
 /// How many fields an upstream may send.
 const FIELDS_MAX: usize = 256;
-/// A buffer beyond this is not kept.
-const BYTES_KEPT: usize = 16 << 10;
 
 /// A response's status and fields.
 pub struct ResponseHead(Stocked<Inner>);
@@ -42,7 +40,7 @@ impl Reuse for Inner {
     }
 
     fn reset(&mut self) {
-        if self.fields.bytes.capacity() > BYTES_KEPT {
+        if is_large(&self.fields.bytes) {
             *self = Self::default();
         }
     }

@@ -7,6 +7,20 @@ use std::thread::LocalKey;
 
 /// How many values of a kind a worker keeps for later.
 const SPARE_MAX: usize = 1024;
+/// A buffer beyond this is not kept.
+const BYTES_KEPT: usize = 16 << 10;
+
+/// Whether a buffer has grown too large to be kept.
+pub(crate) const fn is_large(buffer: &Vec<u8>) -> bool {
+    buffer.capacity() > BYTES_KEPT
+}
+
+/// Gives up a buffer that has grown too large to be kept.
+pub(crate) fn forget_large(buffer: &mut Vec<u8>) {
+    if is_large(buffer) {
+        *buffer = Vec::new();
+    }
+}
 
 /// Values that a worker has not in use.
 pub(crate) type Stock<T> = RefCell<Vec<Rc<T>>>;

@@ -32,7 +32,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long a connection that was just accepted may stay silent when we are to end.
 const FRESH_GRACE: Duration = Duration::from_secs(1);
 /// How long a client may have ended its half before it is found out whether it still listens.
-const PROBE_AFTER: Duration = Duration::from_millis(250);
+pub(in crate::wire) const PROBE_AFTER: Duration = Duration::from_millis(250);
 const NOTHING_ASKED: Asked = Asked { is_head: false, is_1_1: true, keep: false, trailers: false };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -44,6 +44,7 @@ refusals! {
     LONG_HEAD = 431 "the head is longer than this listener takes\n"
     UNKNOWN_PROTOCOL = 501 "websocket is the only protocol that is served in a tunnel\n"
     UNKNOWN_CODING = 501 "chunked is the only transfer coding that is served\n"
+    NO_TUNNEL = 502 "the upstream has not opened a tunnel\n"
     VERSION = 505 "no such version of HTTP is served here\n"
 }
 

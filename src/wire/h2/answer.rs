@@ -26,8 +26,8 @@ pub(super) struct Answer<W> {
 }
 
 impl<W: Watch> Answer<W> {
-    /// Sends the head of `response`; `None` where that is all, or the client is gone. One that makes
-    /// no room for `stall` has its stream reset.
+    /// Sends the head of `response`; `None` where that is all. A client that makes no room for
+    /// `stall` has its stream reset.
     pub(super) fn begin(
         response: Response<W>,
         asked: Asked,
@@ -35,10 +35,6 @@ impl<W: Watch> Answer<W> {
         stall: Duration,
     ) -> Option<Self> {
         let Response { head, mut body, watch } = response;
-        if channel.is_gone() {
-            // Whoever watches is told by being dropped.
-            return None;
-        }
         let framing = body.framing();
         let mut is_whole = body.is_done() && body.trailers().is_empty();
         is_whole |= !channel.begin(&head, asked, framing, is_whole);
@@ -54,7 +50,7 @@ impl<W: Watch> Answer<W> {
 
     /// Completes when all is said, or cannot be.
     pub(super) fn poll(&mut self, channel: &Channel, cx: &mut Context<'_>) -> Poll<()> {
-        let ended = if channel.is_gone() { None } else { ready!(self.poll_pieces(channel, cx)) };
+        let ended = ready!(self.poll_pieces(channel, cx));
         if let (Some(result), Some(watch)) = (ended, self.watch.take()) {
             watch.ended(result);
         }

@@ -95,11 +95,14 @@ where
                 }
             }
             Said::Reset { stream } => {
-                if let Some(lane) = self.known(stream)? {
-                    lane.is_gone.set(true);
-                    self.streams.wake(lane.place.get());
-                }
-                Ok(0)
+                let Some(lane) = self.known(stream)? else {
+                    session.is_sent_on(stream, true);
+                    return Ok(0);
+                };
+                // Whoever takes it back does not want an upstream to go on with it.
+                lane.is_gone.set(true);
+                self.streams.remove(lane.place.get());
+                Ok(if lane.is_answered.get() { 0 } else { POINTS_OF_RESET })
             }
         }
     }
@@ -116,23 +119,26 @@ where
     }
 
     /// Resets a stream for what its client did.
-    fn give_up(&self, lane: &Lane, reason: Reason) -> u32 {
+    fn give_up(&mut self, lane: &Lane, reason: Reason) -> u32 {
         self.session.reset(lane, reason);
-        self.streams.wake(lane.place.get());
+        self.streams.remove(lane.place.get());
         POINTS_OF_RESET
     }
 
-    fn data(&self, stream: u32, bytes: &[u8], cost: usize, ends: bool) -> Result<u32, Reason> {
+    /// Gives up each request that the client has not said whole, and will not.
+    pub(super) fn give_up_unended(&mut self) {
+        for lane in self.session.unended() {
+            self.give_up(&lane, Reason::CANCEL);
+        }
+    }
+
+    fn data(&mut self, stream: u32, bytes: &[u8], cost: usize, ends: bool) -> Result<u32, Reason> {
         if !self.session.spend(cost) {
             return Err(Reason::FLOW_CONTROL);
         }
-        let known = self.known(stream)?;
-        if known.is_none() && !ends && stream <= self.session.last() {
-            // Its request was answered before all of it came; nobody wants the rest.
-            self.session.refuse(stream, Reason::NO_ERROR);
-        }
-        let Some(lane) = known.filter(|lane| !lane.is_gone.get()) else {
+        let Some(lane) = self.known(stream)? else {
             // It was sent before the client knew.
+            self.session.is_sent_on(stream, ends);
             self.session.give_back(cost);
             return Ok(1);
         };
@@ -208,9 +214,6 @@ where
             Err(Fault::Corrupt) => return Err(Reason::COMPRESSION),
             lines => lines,
         };
-        if lane.is_gone.get() {
-            return Ok(1);
-        }
         if lane.has_ended.get() {
             return Ok(self.give_up(lane, Reason::STREAM_CLOSED));
         }

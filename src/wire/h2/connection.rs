@@ -18,6 +18,7 @@ use super::intake::Intake;
 use super::session::Session;
 use crate::clock;
 use crate::wire::h1::alarm::Alarm;
+use crate::wire::h1::connection::PROBE_AFTER;
 use crate::wire::h1::side::Shared;
 use crate::wire::h1::slab::Slab;
 use crate::wire::server::Server;
@@ -54,6 +55,8 @@ pub(in crate::wire) struct Connection<S: Service<Request>, W> {
     stuck: Option<Instant>,
     /// When it ends, unless another request comes: the client was told to go.
     last_word: Option<Instant>,
+    /// When a client that ended its half is looked after.
+    probe: Option<Instant>,
     /// When it ends, whatever it is doing.
     end: Option<Instant>,
     alarm: Alarm,
@@ -84,6 +87,7 @@ where
             rest: None,
             stuck: None,
             last_word: None,
+            probe: None,
             end: None,
             alarm: Alarm::default(),
         }
@@ -115,7 +119,7 @@ where
                     return Poll::Ready(());
                 }
             } else if self.session.has_said_last() && self.is_done() {
-                self.leave();
+                self.leave(LINGER);
                 continue;
             } else if self.has_paused && !self.session.is_full() {
                 continue;
@@ -133,6 +137,10 @@ where
 
     /// Does all that has come; completes when nothing more will.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.side.borrow().ended {
+            self.has_paused = false;
+            return Poll::Pending;
+        }
         loop {
             let inbox = self.side.borrow_mut().inbox.take();
             if let Some(mut slab) = inbox {
@@ -145,7 +153,7 @@ where
                 if let Err(reason) = heard {
                     tracing::debug!(peer = %self.clerk.client().peer, ?reason, "a connection broke a rule");
                     self.session.go_away(reason);
-                    self.leave();
+                    self.leave(LINGER);
                     return Poll::Pending;
                 }
             }
@@ -157,6 +165,11 @@ where
             let mut side = self.side.borrow_mut();
             match side.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) if !self.clerk.streams.is_empty() => {
+                    drop(side);
+                    self.half_close();
+                    return Poll::Pending;
+                }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {
                     // It may have to wait.
@@ -165,6 +178,15 @@ where
                 }
             }
         }
+    }
+
+    /// The client has ended its half. It may still listen for the answers to what it has asked; one
+    /// that does not refuses what it is told now.
+    fn half_close(&mut self) {
+        self.is_amid = false;
+        self.clerk.give_up_unended();
+        self.session.go_away(Reason::NO_ERROR);
+        self.probe = Some(clock::now() + PROBE_AFTER);
     }
 
     /// Does what the frames in `slab` say.
@@ -223,11 +245,11 @@ where
     }
 
     /// All is said.
-    fn leave(&mut self) {
+    fn leave(&mut self, linger: Duration) {
         self.is_leaving = true;
         self.session.abandon();
         self.clerk.streams.clear();
-        self.end = Some(clock::now() + LINGER);
+        self.end = Some(clock::now() + linger);
     }
 
     /// Completes when the client has had the time to read it.

@@ -65,9 +65,6 @@ impl Inbound {
         if self.is_done {
             return Poll::Ready(None);
         }
-        if self.channel.is_gone() {
-            return error(Error::ClientBody);
-        }
         let piece = self.channel.take();
         if let Some(piece) = &piece {
             self.waiting = None;

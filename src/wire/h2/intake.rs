@@ -1,12 +1,12 @@
 //! From bytes to what a client says: frames, whole, and each where it may stand. Pure.
 
-use super::flood::POINTS_OF_RESET;
 use super::frame::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, GOAWAY, HEAD, HEADERS, MAX,
     PADDED, PAYLOAD_MAX, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE,
     WITH_PRIORITY,
 };
 use super::preface::PREFACE;
+use crate::wire::stock::forget_large;
 
 /// What a client says.
 #[derive(Debug, Eq, PartialEq)]
@@ -104,6 +104,9 @@ impl Intake {
                 points: 0,
             }));
         }
+        if self.block_of.is_none() {
+            forget_large(&mut self.block);
+        }
         let Some(head) = FrameHead::read(bytes) else { return Ok(None) };
         if head.length > PAYLOAD_MAX {
             return Err(Reason::FRAME_SIZE);
@@ -169,13 +172,17 @@ impl Intake {
             }
             RST_STREAM => {
                 sized::<4>(payload)?;
-                (Said::Reset { stream }, POINTS_OF_RESET)
+                (Said::Reset { stream }, 1)
             }
             SETTINGS if head.has(ACK) => {
                 sized::<0>(payload)?;
                 (Said::Nothing, 1)
             }
-            SETTINGS if length % 6 == 0 => (Said::Settings(payload), 1),
+            // A frame that is full of them costs more than one with the few there are.
+            SETTINGS if length % 6 == 0 => {
+                let points = u32::try_from(length / 60).unwrap_or(u32::MAX);
+                (Said::Settings(payload), 1 + points)
+            }
             SETTINGS => return Err(Reason::FRAME_SIZE),
             PING if head.has(ACK) => (Said::Pong(sized(payload)?), 1),
             PING => (Said::Ping(sized(payload)?), 1),

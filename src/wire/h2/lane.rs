@@ -31,7 +31,7 @@ pub(crate) struct Lane {
     pub(super) has_ended: Cell<bool>,
     /// Whether we have.
     pub(super) is_answered: Cell<bool>,
-    /// Whether either side has given it up.
+    /// Whether either side has given it up; its request is dropped then.
     pub(super) is_gone: Cell<bool>,
     /// Whether its answer waits for room.
     pub(super) waits: Cell<bool>,
@@ -89,11 +89,6 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Whether either side has given it up.
-    pub(super) fn is_gone(&self) -> bool {
-        self.lane.is_gone.get()
-    }
-
     /// Whether all of the body has come, and was taken.
     pub(super) fn is_drained(&self) -> bool {
         self.lane.has_ended.get() && self.lane.inbox.borrow().is_empty()

@@ -25,6 +25,7 @@ mod preface;
 mod reply;
 mod request;
 mod session;
+mod settings;
 mod stream;
 mod streams;
 mod window;

@@ -12,6 +12,7 @@ use crate::wire::h1::framing::{self, Framing, Refusal};
 use crate::wire::h1::parse::{HeadLimits, RequestLine, Version};
 use crate::wire::head::{Head, Taken};
 use crate::wire::server::Rules;
+use crate::wire::stock::forget_large;
 
 /// Why a head is not served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,6 +65,7 @@ pub(super) fn read(
         Err(Fault::Refused(refusal)) => Err(refusal),
         Err(fault) => return Err(fault),
     };
+    forget_large(crumbs);
     Ok(Came { is_head, taken })
 }
 
@@ -254,6 +256,8 @@ impl<'a> Scribe<'a> {
             Some(_) => is_connect && self.has_scheme && self.path.is_some(),
             None => is_connect || self.has_scheme && self.path.is_some(),
         };
+        // A tunnel has no length (RFC 8441 §4).
+        let is_measured = self.protocol.is_some() && self.length.is_some();
         // A body that is announced has to come.
         let lacks_body = ends && self.length.is_some_and(|length| length > 0);
         if self.is_malformed {
@@ -264,7 +268,7 @@ impl<'a> Scribe<'a> {
             return Err(refusal.into());
         }
         let Some(mut method) = self.method.take() else { return Err(Fault::Malformed) };
-        if !has_line || lacks_body {
+        if !has_line || is_measured || lacks_body {
             return Err(Fault::Malformed);
         }
         if !self.crumbs.is_empty() {

@@ -1,6 +1,7 @@
 //! A connection, as its task and its streams share it: what is sent, and how much may be.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,28 +14,21 @@ use super::frame::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, MAX, PAYLOAD_MAX, PING,
     RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE,
 };
-use super::lane::{self, Channel, Lane};
+use super::lane::{Channel, Lane};
 use super::out::Out;
+use super::settings::{self, WINDOW_BEFORE, clamped};
 use super::streams::Woken;
 use super::window::{Allowance, Credit};
 use super::{hpack, reply};
 use crate::wire::ResponseHead;
 use crate::wire::h1::framing::{Asked, Framing};
 use crate::wire::server::Rules;
+use crate::wire::stock::forget_large;
 
-/// What all streams of a connection may send before we have read it.
-const WINDOW: usize = 2 << 20;
-/// What it is before anything is said, for a stream and for all (RFC 9113 §6.9.2).
-const WINDOW_BEFORE: u32 = 65_535;
+/// How many streams are remembered that the client has not ended.
+const UNENDED_MAX: usize = 64;
 /// What a ping of ours carries: whoever answers it has seen what was sent before it.
 const LAST_CALL: [u8; 8] = *b"drained?";
-
-const MAX_CONCURRENT_STREAMS: u16 = 3;
-const INITIAL_WINDOW_SIZE: u16 = 4;
-const MAX_FRAME_SIZE: u16 = 5;
-const MAX_HEADER_LIST_SIZE: u16 = 6;
-const ENABLE_PUSH: u16 = 2;
-const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 
 /// A connection.
 #[derive(Debug)]
@@ -48,6 +42,8 @@ struct Inner {
     out: Out,
     /// The streams that are open, in the order of their numbers.
     lanes: Vec<Rc<Lane>>,
+    /// Those that were answered before the client had ended them, until it is told to.
+    unended: VecDeque<u32>,
     /// The last that the client has opened.
     last: u32,
     /// What may be sent on all streams together, and at first on each.
@@ -66,31 +62,22 @@ struct Inner {
 impl Session {
     /// Says hello.
     pub(super) fn new(rules: &Rules, woken: Arc<Woken>) -> Rc<Self> {
+        let window = settings::window_of_all(rules);
         let mut inner = Inner {
             out: Out::default(),
             lanes: Vec::new(),
+            unended: VecDeque::new(),
             last: 0,
             credit: Credit::new(WINDOW_BEFORE),
             credit_at_first: WINDOW_BEFORE,
-            allowance: Allowance::new(WINDOW),
+            allowance: Allowance::new(window),
             has_waiting: false,
             block: Vec::new(),
             has_begun_blocks: false,
             has_said_last: false,
         };
-        let most = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let mut settings = Vec::new();
-        for (name, value) in [
-            (MAX_CONCURRENT_STREAMS, rules.h2_streams),
-            (INITIAL_WINDOW_SIZE, most(lane::WINDOW)),
-            (MAX_HEADER_LIST_SIZE, most(rules.header_bytes)),
-            (ENABLE_CONNECT_PROTOCOL, 1),
-        ] {
-            settings.extend_from_slice(&name.to_be_bytes());
-            settings.extend_from_slice(&value.to_be_bytes());
-        }
-        inner.out.push(SETTINGS, 0, 0, &settings);
-        let more = most(WINDOW) - WINDOW_BEFORE;
+        inner.out.push(SETTINGS, 0, 0, &settings::ours(rules));
+        let more = clamped(window).saturating_sub(WINDOW_BEFORE);
         inner.out.push(WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
         Rc::new(Self { inner: RefCell::new(inner), woken })
     }
@@ -143,6 +130,12 @@ impl Session {
         Some(Rc::clone(&inner.lanes[at]))
     }
 
+    /// The open streams that the client has not ended.
+    pub(super) fn unended(&self) -> Vec<Rc<Lane>> {
+        let inner = self.inner.borrow();
+        inner.lanes.iter().filter(|lane| !lane.has_ended.get()).cloned().collect()
+    }
+
     /// The last stream that the client has opened.
     pub(super) fn last(&self) -> u32 {
         self.inner.borrow().last
@@ -169,21 +162,15 @@ impl Session {
 
     /// Closes a stream whose request is done with.
     pub(super) fn close(&self, lane: &Lane) {
+        let unread = lane.inbox.take().iter().map(|slab| slab.len()).sum();
+        let mut inner = self.inner.borrow_mut();
         if !lane.is_gone.get() {
             match (lane.is_answered.get(), lane.has_ended.get()) {
                 (true, true) => {}
-                // It need not send the rest (RFC 9113 §8.1). Whoever goes on is told so then: some
-                // lose an answer that comes together with a reset. Whoever waits for a window is
-                // told now.
-                (true, false) if lane.allowance.get().left() < PAYLOAD_MAX => {
-                    self.reset(lane, Reason::NO_ERROR);
-                }
-                (true, false) => {}
-                (false, _) => self.reset(lane, Reason::CANCEL),
+                (true, false) => inner.let_end(lane),
+                (false, _) => inner.reset(lane.id, Reason::CANCEL),
             }
         }
-        let unread = lane.inbox.take().iter().map(|slab| slab.len()).sum();
-        let mut inner = self.inner.borrow_mut();
         inner.give_back(unread);
         if let Ok(at) = inner.lanes.binary_search_by_key(&lane.id, |lane| lane.id) {
             inner.lanes.remove(at);
@@ -214,7 +201,6 @@ impl Session {
         lane.allowance.set(allowance);
         if let Some(more) = more
             && !lane.has_ended.get()
-            && !lane.is_gone.get()
         {
             inner.out.push(WINDOW_UPDATE, 0, lane.id, &more.to_be_bytes());
         }
@@ -223,25 +209,13 @@ impl Session {
     /// Settings of the client.
     pub(super) fn agree(&self, settings: &[u8]) -> Result<(), Reason> {
         let mut inner = self.inner.borrow_mut();
-        for setting in settings.chunks_exact(6) {
-            let [a, b, value @ ..] = setting else { continue };
-            let value = value.try_into().map_or(0, u32::from_be_bytes);
-            match u16::from_be_bytes([*a, *b]) {
-                INITIAL_WINDOW_SIZE if value > MAX => return Err(Reason::FLOW_CONTROL),
-                INITIAL_WINDOW_SIZE => {
-                    let change = i64::from(value) - i64::from(inner.credit_at_first);
-                    inner.credit_at_first = value;
-                    for lane in &inner.lanes {
-                        let mut credit = lane.credit.get();
-                        credit.add(change).map_err(|_| Reason::FLOW_CONTROL)?;
-                        lane.credit.set(credit);
-                    }
-                }
-                ENABLE_PUSH | ENABLE_CONNECT_PROTOCOL if value > 1 => return Err(Reason::PROTOCOL),
-                MAX_FRAME_SIZE if !(1 << 14..1 << 24).contains(&value) => {
-                    return Err(Reason::PROTOCOL);
-                }
-                _ => {}
+        if let Some(window) = settings::window(settings)? {
+            let change = i64::from(window) - i64::from(inner.credit_at_first);
+            inner.credit_at_first = window;
+            for lane in &inner.lanes {
+                let mut credit = lane.credit.get();
+                credit.add(change).map_err(|_| Reason::FLOW_CONTROL)?;
+                lane.credit.set(credit);
             }
         }
         inner.out.push(SETTINGS, ACK, 0, &[]);
@@ -300,9 +274,20 @@ impl Session {
         }
     }
 
+    /// The client goes on with a stream that is closed, or ends it; nobody wants the rest.
+    pub(super) fn is_sent_on(&self, id: u32, ends: bool) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(at) = inner.unended.iter().position(|unended| *unended == id) {
+            inner.unended.remove(at);
+            if !ends {
+                inner.reset(id, Reason::NO_ERROR);
+            }
+        }
+    }
+
     /// Refuses a stream that was not opened.
     pub(super) fn refuse(&self, id: u32, reason: Reason) {
-        self.inner.borrow_mut().out.push(RST_STREAM, 0, id, &reason.bytes());
+        self.inner.borrow_mut().reset(id, reason);
     }
 
     /// How much may be sent on a stream.
@@ -349,9 +334,6 @@ impl Session {
 
     pub(super) fn send_data(&self, lane: &Lane, bytes: &[u8], ends: bool) {
         let mut inner = self.inner.borrow_mut();
-        if lane.is_gone.get() {
-            return;
-        }
         inner.credit.spend(bytes.len());
         let mut credit = lane.credit.get();
         credit.spend(bytes.len());
@@ -366,6 +348,25 @@ impl Inner {
         if let Some(more) = self.allowance.give_back(bytes) {
             self.out.push(WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
         }
+    }
+
+    fn reset(&mut self, id: u32, reason: Reason) {
+        self.out.push(RST_STREAM, 0, id, &reason.bytes());
+    }
+
+    /// The client need not send the rest of an answered request (RFC 9113 §8.1). Whoever goes on is
+    /// told so then: some lose an answer that comes together with a reset. Whoever waits for a
+    /// window is told now.
+    fn let_end(&mut self, lane: &Lane) {
+        if lane.allowance.get().left() < PAYLOAD_MAX {
+            return self.reset(lane.id, Reason::NO_ERROR);
+        }
+        if self.unended.len() == UNENDED_MAX
+            && let Some(oldest) = self.unended.pop_front()
+        {
+            self.reset(oldest, Reason::NO_ERROR);
+        }
+        self.unended.push_back(lane.id);
     }
 
     fn go_away(&mut self, last: u32, reason: Reason) {
@@ -383,9 +384,6 @@ impl Inner {
     }
 
     fn send_block(&mut self, lane: &Lane, ends: bool) {
-        if lane.is_gone.get() {
-            return;
-        }
         lane.is_answered.set(ends);
         let mut parts = self.block.chunks(PAYLOAD_MAX).enumerate().peekable();
         while let Some((number, part)) = parts.next() {
@@ -394,5 +392,6 @@ impl Inner {
             let last = if parts.peek().is_none() { END_HEADERS } else { 0 };
             self.out.push(kind, end | last, lane.id, part);
         }
+        forget_large(&mut self.block);
     }
 }

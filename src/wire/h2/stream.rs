@@ -13,7 +13,7 @@ use super::inbound::Inbound;
 use super::lane::Channel;
 use super::request::Came;
 use crate::wire::caller::Caller;
-use crate::wire::h1::framing::{Asked, Framing};
+use crate::wire::h1::framing::{Asked, Framing, Refusal};
 use crate::wire::head::Taken;
 use crate::wire::server::{Server, Slot};
 use crate::wire::{Body, Client, Request, Response, Watch, own};
@@ -26,6 +26,8 @@ where
     server: Rc<Server<S>>,
     channel: Channel,
     asked: Asked,
+    /// Whether it is to become a tunnel (RFC 8441 §4).
+    wants_tunnel: bool,
     state: State<S::Future, W>,
 }
 
@@ -52,6 +54,8 @@ where
     ) -> Self {
         // Trailers need no leave here (RFC 9113 §8.1).
         let asked = Asked { is_head: came.is_head, is_1_1: true, keep: true, trailers: true };
+        let taken = came.taken.as_ref();
+        let wants_tunnel = taken.is_ok_and(|taken| taken.head.wants_upgrade());
         let state = match came.taken {
             Ok(taken) if taken.is_for_us => State::Answered(own::allowed()),
             Ok(taken) => serve(server, service, client, taken, &channel),
@@ -60,7 +64,7 @@ where
                 State::Answered(own::refusal(refusal))
             }
         };
-        Self { server: Rc::clone(server), channel, asked, state }
+        Self { server: Rc::clone(server), channel, asked, wants_tunnel, state }
     }
 }
 
@@ -88,6 +92,20 @@ where
     State::Serving(slot)
 }
 
+impl<S: Service<Request>, W: Watch> Stream<S, W> {
+    /// A success would say that a tunnel is open, where an upstream has just not heard of any.
+    fn checked(&self, response: Response<W>) -> Response<W> {
+        if !self.wants_tunnel || !matches!(response.head.status(), 200..300) {
+            return response;
+        }
+        if let Some(watch) = response.watch {
+            // Anybody can ask for a tunnel where there is none.
+            watch.ended(Ok(()));
+        }
+        own::refusal(Refusal::NO_TUNNEL)
+    }
+}
+
 /// Nothing in it is pinned in place: the future of the service has a place of its own.
 impl<S: Service<Request>, W> Unpin for Stream<S, W> {}
 
@@ -106,14 +124,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        // Whoever takes it back does not want an upstream to go on with it.
-        if this.channel.is_gone() {
-            return Poll::Ready(());
-        }
         if let State::Serving(slot) = &mut this.state {
             let Some(call) = slot.as_mut().as_pin_mut() else { return Poll::Ready(()) };
             let Ok(response) = ready!(call.poll(cx));
-            let state = State::Answered(response);
+            let state = State::Answered(this.checked(response));
             if let State::Serving(slot) = std::mem::replace(&mut this.state, state) {
                 this.server.give_back(slot);
             }

@@ -91,6 +91,14 @@ impl<F: Future<Output = ()> + Unpin> Streams<F> {
         place
     }
 
+    /// Gives one up, if it is still under way.
+    pub(super) fn remove(&mut self, place: usize) {
+        let future = self.places.get_mut(place).and_then(|place| place.future.take());
+        if future.is_some() {
+            self.free.push(place);
+        }
+    }
+
     /// Has one polled in the next round, without a word to the connection's task.
     pub(super) fn wake(&self, place: usize) {
         self.woken.note(place);
@@ -209,6 +217,11 @@ mod tests {
         assert!(!streams.poll(&cx));
         streams.add(future(&polls, &wakers, &ends));
         assert!(streams.poll(&cx) && streams.is_empty());
+        // One that is given up is not polled, and may be given up twice.
+        let place = streams.add(future(&polls, &wakers, &ends));
+        streams.remove(place);
+        streams.remove(place);
+        assert!(!streams.poll(&cx) && streams.is_empty());
     }
 
     #[test]

@@ -101,5 +101,10 @@ mod tests {
         assert!(!allowance.spend(1));
         assert_eq!(allowance.give_back(11), Some(60));
         assert!(allowance.spend(60) && !allowance.spend(1));
+        // Of a large window no more than this is ever owed.
+        let mut allowance = Allowance::new(100 * WORTH);
+        assert!(allowance.spend(2 * WORTH));
+        assert_eq!(allowance.give_back(WORTH - 1), None);
+        assert_eq!(allowance.give_back(1), Some(64 << 10));
     }
 }

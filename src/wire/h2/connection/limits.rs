@@ -10,10 +10,14 @@ use tower::Service;
 use super::Connection;
 use crate::clock;
 use crate::wire::h1::alarm::earliest;
+use crate::wire::h1::connection::PROBE_AFTER;
+use crate::wire::h2::frame::Reason;
 use crate::wire::{Request, Response, Watch};
 
 /// How long a client that is told to go may take to do so.
 const LAST_WORD: Duration = Duration::from_secs(1);
+/// How long what it still sends is thrown away when it does not.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// What may take too long.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,10 @@ enum Limit {
     Idle,
     /// The rest of something that is no body.
     Rest,
+    /// The client, in leaving when it was told to.
+    LastWord,
+    /// The client, in being silent after it ended its half.
+    Probe,
     /// The client, in taking what is written to it.
     Stuck,
 }
@@ -40,12 +48,26 @@ where
         self.look_at_clock();
         let Some((limit, at)) = self.next_limit() else { return Poll::Pending };
         ready!(self.alarm.poll_until(at, cx));
-        tracing::debug!(peer = %self.clerk.client().peer, ?limit, "a client took too long");
-        let goes_on = matches!(limit, Limit::Idle);
-        if goes_on {
-            self.drain();
-            self.last_word = Some(clock::now() + LAST_WORD);
+        if !matches!(limit, Limit::Probe) {
+            tracing::debug!(peer = %self.clerk.client().peer, ?limit, "a client took too long");
         }
+        let goes_on = match limit {
+            Limit::Idle => {
+                self.drain();
+                self.last_word = Some(clock::now() + LAST_WORD);
+                true
+            }
+            Limit::Greeting | Limit::Rest | Limit::LastWord => {
+                self.session.go_away(Reason::NO_ERROR);
+                self.leave(LINGER);
+                true
+            }
+            Limit::Probe => {
+                self.probe = Some(clock::now() + PROBE_AFTER);
+                !self.side.borrow().io.is_broken()
+            }
+            Limit::End | Limit::Stuck => false,
+        };
         Poll::Ready(goes_on)
     }
 
@@ -69,21 +91,23 @@ where
     /// What is too long next, and when.
     fn next_limit(&self) -> Option<(Limit, Instant)> {
         let rules = &self.server.rules;
+        let since = |since: Option<Instant>, limit| since.map(|since| since + limit);
+        let stuck = (Limit::Stuck, since(self.stuck, rules.stream_idle));
+        if self.is_leaving {
+            return earliest([(Limit::End, self.end), stuck]);
+        }
         let idle = match (self.has_begun, self.intake.has_greeted()) {
-            _ if self.is_leaving => None,
-            (false, _) => Some((Limit::Greeting, rules.first_byte)),
-            (true, false) => Some((Limit::Greeting, rules.head)),
-            (true, true) if self.is_draining => None,
-            (true, true) => Some((Limit::Idle, rules.idle)),
+            (false, _) => (Limit::Greeting, since(self.idle, rules.first_byte)),
+            (true, false) => (Limit::Greeting, since(self.idle, rules.head)),
+            (true, true) if self.is_draining => (Limit::Idle, None),
+            (true, true) => (Limit::Idle, since(self.idle, rules.idle)),
         };
         earliest([
-            (Limit::End, self.end),
-            (Limit::End, self.last_word),
-            idle.map_or((Limit::Idle, None), |(limit, after)| {
-                (limit, self.idle.map(|since| since + after))
-            }),
-            (Limit::Rest, self.rest.map(|since| since + rules.head)),
-            (Limit::Stuck, self.stuck.map(|since| since + rules.stream_idle)),
+            idle,
+            stuck,
+            (Limit::Rest, since(self.rest, rules.head)),
+            (Limit::LastWord, self.last_word),
+            (Limit::Probe, self.probe),
         ])
     }
 }

@@ -2,6 +2,7 @@
 
 use super::table::{OVERHEAD, Table};
 use super::{Corrupt, huffman};
+use crate::wire::stock::forget_large;
 
 /// Longer numbers than this of a block's own length mean nothing good.
 const NUMBER_MAX: usize = 1 << 24;
@@ -72,6 +73,8 @@ impl Decoder {
             }
             is_first = false;
         }
+        forget_large(name);
+        forget_large(value);
         Ok(())
     }
 }
@@ -170,6 +173,23 @@ mod tests {
         let mut decoder = Decoder::new();
         assert_eq!(decoded(&mut decoder, b"\x10\x01a\x01b\x00\x01c\x00"), Ok("a: b\nc: \n".into()));
         assert_eq!(decoded(&mut decoder, &[0xbe]), Err(Corrupt));
+    }
+
+    /// A byte can stand for a whole entry of the table.
+    #[test]
+    fn a_block_may_stand_for_only_so_much() {
+        let mut decoder = Decoder::new();
+        let mut decoded = |block: &[u8]| {
+            let mut bytes = 0;
+            let all = decoder.decode(block, |name, value| bytes += name.len() + value.len());
+            all.map(|()| bytes)
+        };
+        // As large as an entry can be.
+        let entry = [&[0x40, 1, b'a', 0x7f, 0xe0, 0x1e][..], &[b'x'; 4063]].concat();
+        let most = FIELDS_BYTES_MAX / 4096;
+        assert_eq!(decoded(&entry), Ok(4096 - OVERHEAD));
+        assert_eq!(decoded(&vec![0xbe; most]), Ok(most * (4096 - OVERHEAD)));
+        assert_eq!(decoded(&vec![0xbe; most + 1]), Err(Corrupt));
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn frames_say_what_they_say_and_those_that_carry_nothing_cost_points() {
             0,
         ),
         (frame(PRIORITY, 0, 1, &[0; 5]), None, 1),
-        (frame(RST_STREAM, 0, 1, &[0; 4]), Some(Said::Reset { stream: 1 }), 10),
+        (frame(RST_STREAM, 0, 1, &[0; 4]), Some(Said::Reset { stream: 1 }), 1),
         (frame(SETTINGS, 0, 0, &[0; 6]), Some(Said::Settings(&[0; 6])), 1),
         (frame(SETTINGS, ACK, 0, &[]), None, 1),
         (frame(PING, 0, 0, &[7; 8]), Some(Said::Ping([7; 8])), 1),

@@ -245,3 +245,22 @@ async fn a_websocket_over_http_2_is_an_upgrade_upstream() {
     came_to(&proxy, "2xx", 1).await;
     proxy.stop().await;
 }
+
+/// A success would say that there is a tunnel.
+#[tokio::test]
+async fn a_websocket_that_an_upstream_does_not_open_is_not_open() {
+    for (status, want) in [("200 OK", 502), ("204 No Content", 502), ("403 Forbidden", 403)] {
+        let length = if status.starts_with("204") { "" } else { "content-length: 2\r\n\r\nok" };
+        let answer = format!("HTTP/1.1 {status}\r\n{length}");
+        let answer = if length.is_empty() { format!("{answer}\r\n") } else { answer };
+        let upstream = RawUpstream::answering(answer, Then::Keep).await;
+        let proxy = upstream.behind_proxy("", "").await;
+        let mut client = FrameClient::connect(proxy.address).await;
+        let fields = [(":method", "CONNECT"), (":protocol", "websocket"), GET[1], GET[2], GET[3]];
+        client.send(head(1, &fields, false)).await;
+        assert_eq!(client.fate(1).await, Fate::Status(want), "{status}");
+        // Anybody can ask for what an upstream does not have.
+        assert_eq!(proxy.shop().await.stable.errors, 0, "{status}");
+        proxy.stop().await;
+    }
+}

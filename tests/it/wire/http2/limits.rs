@@ -10,7 +10,9 @@ use crate::support::frames::{
     CONTINUATION, DATA, END_STREAM, Fate, FrameClient, GET, GOAWAY, HEADERS, PING, PREFACE,
     RST_STREAM, SETTINGS, block, frame, head, word,
 };
-use crate::support::{Behaviour, RawClient, RawUpstream, Then, Upstream, came_to, eventually};
+use crate::support::{
+    Behaviour, PATIENCE, RawClient, RawUpstream, Then, Upstream, came_to, eventually,
+};
 use crate::wire::OK;
 
 const CALM: u32 = 11;
@@ -32,7 +34,12 @@ async fn whoever_says_half_of_what_it_wants_is_left() {
     ] {
         let mut client = RawClient::connect(proxy.address).await;
         client.send(&bytes).await;
-        client.rest().await;
+        let mut got = Vec::new();
+        let end = tokio::time::timeout(PATIENCE, client.0.read_to_end(&mut got)).await;
+        end.expect("it stays open").unwrap();
+        // Whoever speaks HTTP/2 is told.
+        let is_told = frame_of(&got, GOAWAY).is_some();
+        assert_eq!(is_told, bytes.starts_with(PREFACE), "{what}");
         assert_eq!(upstream.seen(), [""; 0], "{what}");
     }
     proxy.stop().await;
@@ -66,6 +73,7 @@ async fn whoever_floods_us_is_told_to_calm_down() {
         ("settings", vec![], frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]).repeat(20), 1000),
         ("priorities", vec![], frame(2, 0, 1, &[0, 0, 0, 3, 7]).repeat(20), 1000),
         ("empty data", open, frame(DATA, 0, 1, &[]).repeat(20), 1000),
+        ("settings with many settings", vec![], frame(SETTINGS, 0, 0, &[0; 16_380]), 50),
         ("unknown frames", vec![], frame(0xbe, 0, 0, &[]).repeat(20), 1000),
         ("resets", vec![], resets, 1),
         (
@@ -90,7 +98,7 @@ async fn whoever_floods_us_is_told_to_calm_down() {
         });
         let mut got = Vec::new();
         let reading = reads.read_to_end(&mut got);
-        let _ = tokio::time::timeout(crate::support::PATIENCE, reading).await.expect(what);
+        let _ = tokio::time::timeout(PATIENCE, reading).await.expect(what);
         flooding.abort();
         let calm = frame_of(&got, GOAWAY).map(|payload| word(&payload[4..]));
         assert_eq!(calm, Some(CALM), "{what}: {} bytes came", got.len());

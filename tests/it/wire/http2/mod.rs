@@ -1,6 +1,7 @@
 //! HTTP/2 towards clients: the same contract, and what only HTTP/2 has.
 
 mod answers;
+mod closing;
 mod limits;
 mod requests;
 

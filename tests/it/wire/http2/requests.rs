@@ -47,6 +47,7 @@ async fn nothing_of_a_bad_request_is_ever_forwarded() {
         (get(&[(":status", "200")]), MALFORMED),
         (get(&[(":other", "x")]), MALFORMED),
         (get(&[(":protocol", "websocket")]), MALFORMED),
+        (get(&[(":method", "CONNECT"), (":protocol", "websocket"), ("content-length", "0")]), MALFORMED),
         (get(&[("content-length", "3")]), MALFORMED),
         (get(&[("x", "a\nb")]), MALFORMED),
         (get(&[("x", "a\rb")]), MALFORMED),
