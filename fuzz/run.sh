@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(request_head response_head chunked connection)
+[ ${#targets[@]} -gt 0 ] || targets=(request_head response_head chunked connection http2)
 
 # What tells libFuzzer which ways were taken, and what was compared with what. With a target named,
 # the flags are for the code under test and not for build scripts.

@@ -174,7 +174,7 @@ impl Trace {
 }
 
 /// Nobody asks how an answer ended.
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Watch for Nobody {
     fn ended(self, _: Result<(), Error>) {}

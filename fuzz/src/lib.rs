@@ -7,6 +7,7 @@
 
 mod bodies;
 mod connections;
+mod frames;
 mod heads;
 mod lines;
 mod peer;
@@ -18,6 +19,7 @@ use serin::wire::server::Rules;
 
 pub use bodies::chunked;
 pub use connections::connection;
+pub use frames::http2;
 pub use heads::{request_head, response_head};
 
 /// Small limits, so that they are met.

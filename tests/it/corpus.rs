@@ -11,11 +11,12 @@ mod fuzz;
 #[test]
 fn every_seed_keeps_the_rules_of_its_target() {
     type Check = fn(&[u8]);
-    let targets: [(&str, Check); 4] = [
+    let targets: [(&str, Check); 5] = [
         ("request_head", fuzz::request_head),
         ("response_head", fuzz::response_head),
         ("chunked", fuzz::chunked),
         ("connection", fuzz::connection),
+        ("http2", fuzz::http2),
     ];
     let corpus = Path::new("fuzz/corpus");
     assert_eq!(fs::read_dir(corpus).unwrap().count(), targets.len(), "a target without a check");

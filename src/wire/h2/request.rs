@@ -80,7 +80,8 @@ pub(super) fn trailers(
         is_sound = is_sound
             && lines.len() + name.len() + value.len() <= bytes_max
             && is_name(name)
-            && is_value(value);
+            && is_value(value)
+            && !is_of_connection(Tag::of(name), value);
         if is_sound {
             for part in [name, b": ", value, b"\r\n"] {
                 lines.extend_from_slice(part);
@@ -204,12 +205,7 @@ impl<'a> Scribe<'a> {
             self.refusal.get_or_insert(Refusal::BAD_FIELD);
         }
         match Tag::of(name) {
-            Tag::Connection
-            | Tag::KeepAlive
-            | Tag::ProxyConnection
-            | Tag::TransferEncoding
-            | Tag::Upgrade => return false,
-            Tag::Te if !value.eq_ignore_ascii_case(b"trailers") => return false,
+            tag if is_of_connection(tag, value) => return false,
             Tag::ContentLength => match framing::number(value) {
                 Some(length) => self.length = Some(length),
                 None => return false,
@@ -290,6 +286,19 @@ impl<'a> Scribe<'a> {
         let has_body = !ends && self.protocol.is_none();
         let unmeasured = if has_body { Framing::Chunked } else { Framing::None };
         Ok((RequestLine { method, target, version: Version::Http2, used: 0 }, unmeasured))
+    }
+}
+
+/// Whether a field is about the connection, and has no place in HTTP/2 (§8.2.2).
+const fn is_of_connection(tag: Tag, value: &[u8]) -> bool {
+    match tag {
+        Tag::Connection
+        | Tag::KeepAlive
+        | Tag::ProxyConnection
+        | Tag::TransferEncoding
+        | Tag::Upgrade => true,
+        Tag::Te => !value.eq_ignore_ascii_case(b"trailers"),
+        _ => false,
     }
 }
 

@@ -97,8 +97,21 @@ async fn nothing_of_a_bad_request_is_ever_forwarded() {
         }
         assert_eq!(client.fate(1).await, want, "{fields:?} {body:?}");
     }
+    for trailer in [
+        ("transfer-encoding", "chunked"),
+        ("connection", "close"),
+        ("te", "gzip"),
+        (":path", "/b"),
+        ("X-Upper", "y"),
+        ("x", "a\nb"),
+    ] {
+        let mut client = FrameClient::connect(proxy.address).await;
+        let post = head(1, &get(&[(":method", "POST")]), false);
+        client.send([post, frame(DATA, 0, 1, b"ab"), head(1, &[trailer], true)].concat()).await;
+        assert_eq!(client.fate(1).await, MALFORMED, "{trailer:?}");
+    }
     // What is found out when half of it is on its way is forwarded to nobody as a whole.
-    let whole = |seen: &String| seen.contains("\r\n\r\nab");
+    let whole = |seen: &String| seen.contains("\r\n\r\nab") || seen.contains("\r\n0\r\n");
     assert!(!upstream.seen().iter().any(whole), "{:?}", upstream.seen());
     proxy.stop().await;
 }
