@@ -1,5 +1,6 @@
 //! The accept loop of one port on one worker.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -41,21 +42,27 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// Accepts connections of `socket` and gives each to `service`, until the drain begins. What is in
 /// the queue by then is still accepted: closing the socket would reset it.
-pub async fn serve<S>(socket: TcpListener, port: Port, drain: Drain, service: S) -> io::Result<()>
+pub async fn serve<S>(
+    socket: TcpListener,
+    port: Port,
+    drain: Drain,
+    mut service: S,
+) -> io::Result<()>
 where
-    S: Service<Connection, Response = (), Error = std::convert::Infallible> + Clone + 'static,
+    S: Service<Connection, Response = (), Error = Infallible, Future: 'static>,
 {
     let listener = tokio::net::TcpListener::from_std(socket)?;
     let begun = drain.watch();
     tokio::pin!(begun);
     loop {
+        let service = ready(&mut service).await;
         let accepted = tokio::select! {
             biased;
             () = &mut begun => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &port, &drain, &service),
+            Ok((stream, peer)) => admit(stream, peer, &port, &drain, service),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 port.metrics.refused("descriptors");
@@ -67,14 +74,18 @@ where
     let listener = listener.into_std()?;
     while let Ok((stream, peer)) = listener.accept() {
         stream.set_nonblocking(true)?;
-        admit(TcpStream::from_std(stream)?, peer, &port, &drain, &service);
+        admit(TcpStream::from_std(stream)?, peer, &port, &drain, ready(&mut service).await);
     }
     Ok(())
 }
 
-fn admit<S>(stream: TcpStream, peer: SocketAddr, port: &Port, drain: &Drain, service: &S)
+async fn ready<S: Service<Connection, Error = Infallible>>(service: &mut S) -> &mut S {
+    service.ready().await.unwrap_or_else(|never| match never {})
+}
+
+fn admit<S>(stream: TcpStream, peer: SocketAddr, port: &Port, drain: &Drain, service: &mut S)
 where
-    S: Service<Connection, Response = (), Error = std::convert::Infallible> + Clone + 'static,
+    S: Service<Connection, Response = (), Error = Infallible, Future: 'static>,
 {
     let place = match port.census.enter(peer.ip()) {
         Ok(place) => place,
@@ -82,7 +93,7 @@ where
     };
     let counted = (place, port.metrics.opened());
     let connection = Connection { stream, peer, drain: drain.watch(), counted };
-    tokio::task::spawn_local(service.clone().oneshot(connection));
+    tokio::task::spawn_local(service.call(connection));
 }
 
 /// Whether the connection broke before it was accepted.

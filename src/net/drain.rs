@@ -1,7 +1,6 @@
 //! Telling a worker's connections to end, and knowing when they have.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,8 +14,9 @@ pub struct Drain(Rc<Inner>);
 struct Inner {
     begun: Cell<bool>,
     open: Cell<usize>,
-    next: Cell<u64>,
-    waiting: RefCell<HashMap<u64, Waker>>,
+    /// In places that are used again.
+    waiting: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
     emptied: RefCell<Option<Waker>>,
 }
 
@@ -24,18 +24,14 @@ impl Drain {
     /// A future that completes when the drain begins. The connection counts as open until the
     /// future is dropped.
     pub fn watch(&self) -> Drained {
-        let number = self.0.next.get();
-        self.0.next.set(number + 1);
         self.0.open.set(self.0.open.get() + 1);
-        Drained { inner: Rc::clone(&self.0), number, waits: false }
+        Drained { inner: Rc::clone(&self.0), place: None }
     }
 
     /// Tells every connection to end.
     pub fn begin(&self) {
         self.0.begun.set(true);
-        for (_, waker) in self.0.waiting.borrow_mut().drain() {
-            waker.wake();
-        }
+        self.0.waiting.borrow_mut().iter_mut().filter_map(Option::take).for_each(Waker::wake);
     }
 
     /// How many connections are open.
@@ -56,12 +52,24 @@ impl Drain {
     }
 }
 
+impl Inner {
+    /// Notes whom to wake, and tells where.
+    fn wait(&self, waker: Waker) -> usize {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(place) = self.free.borrow_mut().pop() {
+            waiting[place] = Some(waker);
+            return place;
+        }
+        waiting.push(Some(waker));
+        waiting.len() - 1
+    }
+}
+
 /// Completes when the drain begins.
 #[derive(Debug)]
 pub struct Drained {
     inner: Rc<Inner>,
-    number: u64,
-    waits: bool,
+    place: Option<usize>,
 }
 
 impl Future for Drained {
@@ -72,9 +80,8 @@ impl Future for Drained {
             return Poll::Ready(());
         }
         // A connection is one task and stays it, so its waker is noted once.
-        if !self.waits {
-            self.inner.waiting.borrow_mut().insert(self.number, cx.waker().clone());
-            self.waits = true;
+        if self.place.is_none() {
+            self.place = Some(self.inner.wait(cx.waker().clone()));
         }
         Poll::Pending
     }
@@ -82,7 +89,10 @@ impl Future for Drained {
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        self.inner.waiting.borrow_mut().remove(&self.number);
+        if let Some(place) = self.place {
+            self.inner.waiting.borrow_mut()[place] = None;
+            self.inner.free.borrow_mut().push(place);
+        }
         let open = self.inner.open.get() - 1;
         self.inner.open.set(open);
         if open == 0

@@ -1,4 +1,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use super::*;
 
@@ -26,13 +30,36 @@ fn a_port_and_an_address_have_their_fill() {
     assert!(census.enter(ip(1)).is_ok(), "a place that was left is free");
 }
 
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test]
 async fn a_drain_is_heard_by_all_and_ends_with_the_last() {
     let drain = Drain::default();
-    let (first, second) = (drain.watch(), drain.watch());
+    let (mut first, second) = (drain.watch(), drain.watch());
     assert_eq!(drain.open(), 2);
+    // Whoever waits is woken, in a place that was left as well.
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let waits = |drained: &mut Drained| {
+        assert!(Pin::new(drained).poll(&mut Context::from_waker(&waker)).is_pending());
+    };
+    let mut left = drain.watch();
+    waits(&mut left);
+    waits(&mut first);
+    drop(left);
+    let mut third = drain.watch();
+    waits(&mut third);
     drain.begin();
+    assert_eq!(count.0.load(Ordering::Relaxed), 2);
     first.await;
+    third.await;
     assert_eq!(drain.open(), 1);
     drop(second);
     drain.empty().await;

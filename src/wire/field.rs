@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::response::decimal;
+
 /// The name of a field that is read or set by name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Field(&'static str);
@@ -65,7 +67,22 @@ impl Value {
 
     /// An address.
     pub fn of_ip(ip: IpAddr) -> Self {
-        Self::of(ip.to_canonical().to_string().as_bytes())
+        let IpAddr::V4(ip) = ip.to_canonical() else {
+            return Self::of(ip.to_string().as_bytes());
+        };
+        // The library's way takes as long as everything else that begins a connection.
+        let (mut text, mut end) = ([0; 15], 0);
+        for octet in ip.octets() {
+            if end > 0 {
+                text[end] = b'.';
+                end += 1;
+            }
+            let mut digits = [0; 20];
+            let digits = decimal(octet.into(), &mut digits);
+            text[end..end + digits.len()].copy_from_slice(digits);
+            end += digits.len();
+        }
+        Self(Kind::Shared(Rc::from(&text[..end])))
     }
 
     /// Its bytes, where they do not depend on a head.
@@ -88,6 +105,18 @@ mod tests {
         for bad in ["a\r\nb", "a\0", "a\x7f"] {
             assert_eq!(Value::of(bad.as_bytes()).bytes(), b"", "{bad:?}");
         }
-        assert_eq!(Value::of_ip("::ffff:192.0.2.1".parse().unwrap()).bytes(), b"192.0.2.1");
+    }
+
+    #[test]
+    fn an_address_is_written_as_everybody_does() {
+        for (ip, want) in [
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("0.0.0.0", "0.0.0.0"),
+            ("255.255.255.255", "255.255.255.255"),
+            ("10.200.3.99", "10.200.3.99"),
+            ("2001:DB8:0::1", "2001:db8::1"),
+        ] {
+            assert_eq!(Value::of_ip(ip.parse().unwrap()).bytes(), want.as_bytes());
+        }
     }
 }

@@ -23,27 +23,24 @@ pub(crate) enum Tag {
 }
 
 impl Tag {
-    /// Finds out by length first: most names differ there.
-    pub(crate) const fn of(name: &[u8]) -> Self {
-        let (tag, known): (_, &[u8]) = match name.len() {
-            2 => (Self::Te, b"te"),
-            4 => (Self::Host, b"host"),
-            6 => (Self::Expect, b"expect"),
-            7 => (Self::Upgrade, b"upgrade"),
-            10 if name[0] | 0x20 == b'c' => (Self::Connection, b"connection"),
-            10 => (Self::KeepAlive, b"keep-alive"),
-            12 => (Self::MaxForwards, b"max-forwards"),
-            14 if name[0] | 0x20 == b'c' => (Self::ContentLength, b"content-length"),
-            14 => (Self::Http2Settings, b"http2-settings"),
-            16 => (Self::ProxyConnection, b"proxy-connection"),
-            17 => (Self::TransferEncoding, b"transfer-encoding"),
-            18 => (Self::ProxyAuthenticate, b"proxy-authenticate"),
-            19 => (Self::ProxyAuthorization, b"proxy-authorization"),
-            _ => return Self::Other,
-        };
-        // Most that have the length of another begin otherwise.
-        let is_it = name[0] | 0x20 == known[0] && name.eq_ignore_ascii_case(known);
-        if is_it { tag } else { Self::Other }
+    /// Finds out by length first: most names differ there. `name` is a token.
+    pub(crate) fn of(name: &[u8]) -> Self {
+        match name.len() {
+            2 if is_token(name, b"te") => Self::Te,
+            4 if is_token(name, b"host") => Self::Host,
+            6 if is_token(name, b"expect") => Self::Expect,
+            7 if is_token(name, b"upgrade") => Self::Upgrade,
+            10 if is_token(name, b"connection") => Self::Connection,
+            10 if is_token(name, b"keep-alive") => Self::KeepAlive,
+            12 if is_token(name, b"max-forwards") => Self::MaxForwards,
+            14 if is_token(name, b"content-length") => Self::ContentLength,
+            14 if is_token(name, b"http2-settings") => Self::Http2Settings,
+            16 if is_token(name, b"proxy-connection") => Self::ProxyConnection,
+            17 if is_token(name, b"transfer-encoding") => Self::TransferEncoding,
+            18 if is_token(name, b"proxy-authenticate") => Self::ProxyAuthenticate,
+            19 if is_token(name, b"proxy-authorization") => Self::ProxyAuthorization,
+            _ => Self::Other,
+        }
     }
 
     /// The fields that end at this hop whatever `Connection` says (RFC 9110 §7.6.1).
@@ -276,6 +273,13 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
+/// Whether a token is `known`, which is in lower case, in any case: where two bytes of tokens differ in
+/// the bit 0x20 alone, they are one letter.
+fn is_token<const LENGTH: usize>(token: &[u8], known: &[u8; LENGTH]) -> bool {
+    let Ok(token) = <&[u8; LENGTH]>::try_from(token) else { return false };
+    token.iter().zip(known).fold(0, |differs, (a, b)| differs | (a | 0x20) ^ b) == 0
+}
+
 const fn length_bit(length: usize) -> u64 {
     1 << if length < 63 { length } else { 63 }
 }
@@ -290,6 +294,7 @@ fn is_end_to_end(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::h1::framing;
 
     fn fields(lines: &[(&str, &str)]) -> Fields {
         let mut fields = Fields::default();
@@ -344,6 +349,11 @@ mod tests {
 
     #[test]
     fn every_tag_is_found_in_any_case_and_nothing_else_is() {
+        for known in *b"abcdefghijklmnopqrstuvwxyz-2" {
+            for byte in (0..=u8::MAX).filter(|byte| framing::is_token_byte(*byte)) {
+                assert_eq!(is_token(&[byte], &[known]), byte.eq_ignore_ascii_case(&known));
+            }
+        }
         for (name, tag) in [
             ("CONNECTION", Tag::Connection),
             ("content-Length", Tag::ContentLength),
