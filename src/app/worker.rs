@@ -111,7 +111,8 @@ impl Worker {
                 continue;
             };
             let rules = rules(&listener);
-            let stack = proxy::stack(&shared, listener.trusted_proxies.clone().into());
+            let trusted = listener.trusted_proxies.clone().into();
+            let stack = proxy::stack(&shared, trusted, listener.via);
             let server = Server::new(rules, stack);
             let tls = acceptor.map(|acceptor| Rc::new(Tls::new(acceptor, &listener, &port)));
             let connection = tower::service_fn(move |connection: net::Connection| {

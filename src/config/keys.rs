@@ -136,6 +136,7 @@ pub const LISTENER: Section = Section {
             "certificates, and for whom each is shown; without it the port is plain HTTP",
         ),
         key("trusted_proxies", "[]", "networks whose forwarding headers are believed"),
+        key("via", "true", "whether answers get a `Via` that says they passed here"),
         key("limits", "{}", "bounds on what a client may send"),
         key("timeouts", "{}", "bounds on how long a client may take"),
         later("client_ca"),

@@ -17,6 +17,8 @@ pub struct Listener {
     pub tls: Vec<Certificate>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether answers are told to have passed here.
+    pub via: bool,
     /// Bounds on what a client may send.
     pub limits: ListenerLimits,
     /// Bounds on how long it may take.

@@ -1,7 +1,7 @@
 //! An endpoint, a connection, and the answer's head.
 //!
 //! A request moves on only where that is safe: to another endpoint while not a byte of it was
-//! sent, or over a new connection when it may be sent twice. From a canary that cannot take it, it
+//! sent, and once more when it may be sent twice. From a canary that cannot take it, it
 //! falls back to stable; from stable to nobody, for a canary must not silently become stable.
 
 use std::rc::Rc;
@@ -28,6 +28,23 @@ type Answer = wire::Response<Exchange>;
 struct Failed {
     error: Error,
     again: Option<(Head, Body)>,
+}
+
+/// Whether a request that was sent may be sent once more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Repeat {
+    /// Where sending it twice is the same as sending it once.
+    IfIdempotent,
+    /// It was sent twice.
+    Never,
+}
+
+impl Repeat {
+    /// A copy to be sent again; a request with a body has none.
+    fn copy(self, head: &Head, body: &Body) -> Option<Head> {
+        let may_be = self == Self::IfIdempotent && body.is_done() && head.is_idempotent();
+        may_be.then(|| head.clone())
+    }
 }
 
 /// The endpoints of a pool that a request was offered to; held in place, for every request has one.
@@ -76,12 +93,20 @@ pub(super) async fn forward(
         role = Role::Stable;
     }
     let mut tried = Tried::default();
+    let mut repeat = Repeat::IfIdempotent;
+    let (mut was_reset, mut may_return) = (false, true);
     loop {
-        let failed = match choose(&side.pool, &worker, &tried) {
+        let mut chosen = choose(&side.pool, &worker, &tried);
+        if chosen.is_none() && was_reset && role == Role::Stable && may_return {
+            // There is no other to send it to once more.
+            may_return = false;
+            chosen = choose(&side.pool, &worker, &Tried::default());
+        }
+        let failed = match chosen {
             Some(endpoint) => {
                 tried.add(endpoint.id);
                 exchange.given_to(endpoint.begin());
-                match attempt(&worker, side, &endpoint, request).await {
+                match attempt(&worker, side, &endpoint, request, &mut repeat).await {
                     Ok((mut head, mut body)) => {
                         if part == Part::Forward {
                             rehearse::name(&mut head, &side.pool);
@@ -102,6 +127,7 @@ pub(super) async fn forward(
             return Err(failed.error);
         };
         request = again;
+        was_reset = matches!(failed.error, Error::Wire(wire::Error::Reset));
         let exhausted = matches!(failed.error, Error::NoEndpoint { .. }) || tried.is_full();
         // Before its first check a pool is not at fault for taking nothing.
         if tried.is_empty() && side.pool.standing() == Standing::Unknown {
@@ -155,6 +181,7 @@ async fn attempt(
     side: &Side,
     endpoint: &Arc<Endpoint>,
     request: (Head, Body),
+    repeat: &mut Repeat,
 ) -> Result<(ResponseHead, Body), Failed> {
     let (head, body) = request;
     let limits = side.pool.timeouts;
@@ -162,14 +189,16 @@ async fn attempt(
     let (head, body) = match worker.idle.take(endpoint.id) {
         None => (head, body),
         Some(connection) => {
-            // An idle connection may have been closed under our hands. Only a request that can be
-            // sent twice is kept to be sent again.
-            let copy = (body.is_done() && head.is_idempotent()).then(|| head.clone());
+            // An idle connection may have been closed under our hands.
+            let copy = repeat.copy(&head, &body);
             match connection.send(head, body, limit).await {
                 Ok(answer) => return Ok(answer),
                 Err(Unanswered { unsent: Some(request), .. }) => *request,
                 Err(Unanswered { error: wire::Error::Reset, unsent: None }) => match copy {
-                    Some(head) => (head, Body::empty()),
+                    Some(head) => {
+                        *repeat = Repeat::Never;
+                        (head, Body::empty())
+                    }
                     None => return Err(wire::Error::Reset.into()),
                 },
                 Err(Unanswered { error, .. }) => return Err(error.into()),
@@ -179,15 +208,16 @@ async fn attempt(
     let Ok(connection) = open(worker, endpoint, side).await else {
         return Err(Failed { error: Error::Connect, again: Some((head, body)) });
     };
-    let copy = (body.is_done() && head.is_idempotent()).then(|| head.clone());
+    let copy = repeat.copy(&head, &body);
     connection.send(head, body, limit).await.map_err(|Unanswered { error, unsent }| {
-        let again = match error {
-            // Nothing came back, and sending it again is the same as sending it once.
-            wire::Error::Reset => {
-                let kept = || copy.map(|head| (head, Body::empty()));
-                unsent.map(|request| *request).or_else(kept)
+        let unsent = unsent.map(|request| *request);
+        let again = match (error, unsent, copy) {
+            // Nothing came back.
+            (wire::Error::Reset, None, Some(head)) => {
+                *repeat = Repeat::Never;
+                Some((head, Body::empty()))
             }
-            _ => unsent.map(|request| *request),
+            (_, unsent, _) => unsent,
         };
         Failed { error: Error::Wire(error), again }
     })

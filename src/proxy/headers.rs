@@ -29,11 +29,12 @@ const FORWARDING: [Field; 5] = [
 #[derive(Clone, Debug)]
 pub(super) struct HeadersLayer {
     trusted: Rc<[Network]>,
+    via: bool,
 }
 
 impl HeadersLayer {
-    pub(super) const fn new(trusted: Rc<[Network]>) -> Self {
-        Self { trusted }
+    pub(super) const fn new(trusted: Rc<[Network]>, via: bool) -> Self {
+        Self { trusted, via }
     }
 }
 
@@ -41,7 +42,7 @@ impl<S> Layer<S> for HeadersLayer {
     type Service = Headers<S>;
 
     fn layer(&self, inner: S) -> Headers<S> {
-        Headers { inner, trusted: Rc::clone(&self.trusted) }
+        Headers { inner, trusted: Rc::clone(&self.trusted), via: self.via }
     }
 }
 
@@ -50,6 +51,7 @@ impl<S> Layer<S> for HeadersLayer {
 pub(super) struct Headers<S> {
     inner: S,
     trusted: Rc<[Network]>,
+    via: bool,
 }
 
 impl<S, W> Service<Routed> for Headers<S>
@@ -67,7 +69,7 @@ where
     fn call(&mut self, mut routed: Routed) -> Self::Future {
         tell(&mut routed.head, &routed.client, &self.trusted);
         let cookie = routed.goal.cookie.take();
-        Edited { inner: self.inner.call(routed), cookie }
+        Edited { inner: self.inner.call(routed), via: self.via, cookie }
     }
 }
 
@@ -77,6 +79,7 @@ pin_project! {
     pub(super) struct Edited<F> {
         #[pin]
         inner: F,
+        via: bool,
         cookie: Option<String>,
     }
 }
@@ -91,7 +94,9 @@ where
         let this = self.project();
         let mut response = ready!(this.inner.poll(cx));
         if let Ok(wire::Response { head, .. }) = &mut response {
-            head.append(&Field::VIA, VIA);
+            if *this.via {
+                head.append(&Field::VIA, VIA);
+            }
             if let Some(cookie) = this.cookie.take()
                 && !may_be_shared(head)
             {

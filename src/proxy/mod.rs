@@ -72,10 +72,11 @@ impl Worker {
 }
 
 /// Builds what serves the requests of one port on one worker. Forwarding headers of
-/// `trusted_proxies` are believed.
+/// `trusted_proxies` are believed; `via` has answers say that they passed here.
 pub fn stack(
     worker: &Rc<Worker>,
     trusted_proxies: Rc<[Network]>,
+    via: bool,
 ) -> impl Service<
     wire::Request,
     Response = wire::Response<Exchange>,
@@ -87,7 +88,7 @@ pub fn stack(
     ServiceBuilder::new()
         .layer(answer::AnswerLayer)
         .layer(dispatch::DispatchLayer::new(worker, &trusted_proxies))
-        .layer(headers::HeadersLayer::new(trusted_proxies))
+        .layer(headers::HeadersLayer::new(trusted_proxies, via))
         .layer(observe::ObserveLayer::new(worker))
         .service_fn(move |(routed, exchange)| {
             forward::forward(Rc::clone(&forwarding), routed, exchange)

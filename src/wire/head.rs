@@ -6,11 +6,12 @@ use std::thread::LocalKey;
 
 use super::caller::Caller;
 use super::field::{Field, Kind, Value};
-use super::h1::fields::{Fields, Tag, text};
+use super::h1::fields::{Fields, Tag, text, tokens};
 use super::h1::framing::{self, Asked, Framing, Refusal};
 use super::h1::parse::{self, HeadLimits, RequestLine, Version};
 use super::h1::slab::Slab;
 use super::h1::target::{self, Target};
+use super::response::ResponseHead;
 use super::stock::{Reuse, Stock, Stocked, is_large};
 
 /// A request's method, target and fields. Cloning it copies nothing.
@@ -151,6 +152,13 @@ impl Head {
     /// Whether the client asks for another protocol.
     pub(super) fn wants_upgrade(&self) -> bool {
         self.0.upgrade
+    }
+
+    /// Whether `answer` switches to what the client has asked for.
+    pub(super) fn has_asked_for(&self, answer: &ResponseHead) -> bool {
+        let asked = || self.0.fields.tagged(Tag::Upgrade).flat_map(tokens);
+        let mut switched = answer.fields().tagged(Tag::Upgrade);
+        switched.any(|to| asked().any(|protocol| protocol.eq_ignore_ascii_case(to)))
     }
 
     /// Whether the client waits for 100 before it sends its body.

@@ -74,6 +74,7 @@ const PURE_FILES: &[&str] = &[
     "src/wire/h2/reply.rs",
     "src/wire/h2/request.rs",
     "src/wire/h2/settings.rs",
+    "src/wire/h2/unended.rs",
     "src/wire/h2/window.rs",
 ];
 const IMPURE: [&str; 7] = [

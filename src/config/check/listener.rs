@@ -24,9 +24,11 @@ pub(super) fn listeners(root: &Table<'_>, ports: &mut Ports) -> Option<BTreeMap<
         let protocols = table.read("protocols", protocols).unwrap_or_default();
         let tls = table.read("tls", tls::certificates).unwrap_or_default();
         let trusted_proxies = table.read("trusted_proxies", networks).unwrap_or_default();
+        let via = table.read("via", Value::boolean).unwrap_or(true);
         let (limits, timeouts) = (limits(&table), timeouts(&table));
         if let Some(bind) = bind {
-            let listener = Listener { bind, protocols, tls, trusted_proxies, limits, timeouts };
+            let listener =
+                Listener { bind, protocols, tls, trusted_proxies, via, limits, timeouts };
             all.insert(name, listener);
         }
     }

@@ -33,6 +33,7 @@ fn the_smallest_file_is_all_defaults() {
             protocols: Protocols { http1: true, h2: true },
             tls: Vec::new(),
             trusted_proxies: Vec::new(),
+            via: true,
             limits: ListenerLimits {
                 connections: 10_000,
                 connections_per_ip: 1_000,

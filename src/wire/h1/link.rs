@@ -40,6 +40,8 @@ pub(crate) struct Link {
     keep: bool,
     is_tunnel: bool,
     interims: u32,
+    /// Whether one of them was a 100.
+    has_continued: bool,
     alarm: Alarm,
     /// What is waited for now, and when that is too long.
     limit: Option<Instant>,
@@ -59,6 +61,7 @@ impl Link {
             keep: true,
             is_tunnel: false,
             interims: 0,
+            has_continued: false,
             alarm: Alarm::default(),
             limit: None,
             deadline: None,
@@ -86,7 +89,8 @@ impl Link {
             head.write(&peer.unwrap_or_default(), &mut slab);
         }
         self.upload.begin(slab, body, head.framing() == Framing::Chunked);
-        (self.interims, self.limit, self.deadline) = (0, None, None);
+        (self.interims, self.has_continued) = (0, false);
+        (self.limit, self.deadline) = (None, None);
         self.piece_limit = Duration::MAX;
     }
 
@@ -146,7 +150,7 @@ impl Link {
     ) -> Result<Option<(ResponseHead, Framing)>, Error> {
         let Taken { head, answered, .. } = taken;
         match head.status() {
-            101 if asked.wants_upgrade() => {
+            101 if asked.wants_upgrade() && asked.has_asked_for(&head) => {
                 let caller = asked.caller().ok_or(Error::Protocol)?;
                 self.upload.begin_tunnel(caller.tunnel());
                 self.reader = Reader::new(Framing::UntilClose);
@@ -160,7 +164,8 @@ impl Link {
                     return Err(Error::Protocol);
                 }
                 // Nobody gets a 100 who has not asked for one, and nobody gets two.
-                let wanted = status != 100 || (asked.awaits_100() && self.interims == 1);
+                let is_again = status == 100 && std::mem::replace(&mut self.has_continued, true);
+                let wanted = status != 100 || (asked.awaits_100() && !is_again);
                 if let Some(caller) = asked.caller().filter(|_| wanted) {
                     caller.interim(head);
                 }
@@ -183,7 +188,7 @@ impl Link {
     ) -> Poll<Error> {
         // Until the whole request is sent, the upstream is waited for only while it takes nothing,
         // or while the client waits for its 100.
-        let awaits_100 = head.awaits_100() && self.interims == 0 && !self.upload.has_begun_body();
+        let awaits_100 = head.awaits_100() && !self.has_continued && !self.upload.has_begun_body();
         let its_turn = self.upload.is_over() || self.upload.is_stuck() || awaits_100;
         if !its_turn {
             self.limit = None;
@@ -272,9 +277,12 @@ impl Link {
         let limit = *self.limit.get_or_insert_with(|| {
             let now = clock::now();
             // Past its deadline an answer is cut off only while the upstream is waited for: a
-            // client that reads slowly makes it late through no fault of the pool.
-            let deadline = self.deadline.map(|deadline| deadline.max(now + LATE_PIECE));
-            match (now.checked_add(self.piece_limit), deadline) {
+            // client that reads slowly makes it late through no fault of the pool. One that comes
+            // drop by drop is not waited for anew with each.
+            if self.deadline.is_some_and(|deadline| deadline <= now) {
+                self.deadline = Some(now + LATE_PIECE);
+            }
+            match (now.checked_add(self.piece_limit), self.deadline) {
                 (Some(piece), Some(deadline)) => piece.min(deadline),
                 (Some(at), None) | (None, Some(at)) => at,
                 (None, None) => now + FAR,

@@ -44,7 +44,7 @@ where
             service: server.service(),
             client,
             session: Session::new(&server.rules, streams.woken()),
-            decoder: Decoder::new(),
+            decoder: Decoder::new(server.rules.header_bytes),
             crumbs: Vec::new(),
             streams,
         }
@@ -140,7 +140,7 @@ where
             // It was sent before the client knew.
             self.session.is_sent_on(stream, ends);
             self.session.give_back(cost);
-            return Ok(1);
+            return Ok(0);
         };
         let mut allowance = lane.allowance.get();
         let fits = allowance.spend(cost);
@@ -158,7 +158,8 @@ where
             self.session.give_back(cost);
             return Ok(self.give_up(&lane, reason));
         }
-        self.session.used_up(&lane, cost - bytes.len());
+        let padding = cost - bytes.len();
+        self.session.used_up(&lane, padding, padding + lane.advance(bytes.len()));
         self.streams.wake(lane.place.get());
         Ok(0)
     }
@@ -175,6 +176,7 @@ where
         }
         if is_late {
             // It was sent before the client knew.
+            self.session.is_sent_on(stream, ends);
             return Ok(1);
         }
         let Ok(came) = came else {

@@ -165,7 +165,7 @@ where
             let mut side = self.side.borrow_mut();
             match side.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(0)) if !self.clerk.streams.is_empty() => {
+                Poll::Ready(Ok(0)) if !self.is_done() => {
                     drop(side);
                     self.half_close();
                     return Poll::Pending;

@@ -14,6 +14,15 @@ use crate::wire::h1::slab::Slab;
 /// What a stream may send before we have read it.
 pub(super) const WINDOW: usize = 128 << 10;
 
+/// While a worker holds less of uploads than this, what a connection may send is not made less by
+/// what has come: uploads to a pool that reads nothing do not stop those to another.
+const HELD_MAX: usize = 64 << 20;
+
+thread_local! {
+    /// What all streams of a worker hold of uploads.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
 /// A stream. Its connection brings what the client says, its request takes it.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -23,7 +32,9 @@ pub(crate) struct Lane {
     pub(super) credit: Cell<Credit>,
     pub(super) allowance: Cell<Allowance>,
     /// What has come of the body.
-    pub(super) inbox: RefCell<VecDeque<Slab>>,
+    inbox: RefCell<VecDeque<Slab>>,
+    /// How much of that the connection was given back already.
+    given_back: Cell<usize>,
     /// How much of it is still to come, where that was said.
     pub(super) left: Cell<Option<u64>>,
     pub(super) trailers: RefCell<Vec<u8>>,
@@ -45,6 +56,7 @@ impl Lane {
             credit: Cell::new(credit),
             allowance: Cell::new(Allowance::new(WINDOW)),
             inbox: RefCell::default(),
+            given_back: Cell::new(0),
             left: Cell::new(length),
             trailers: RefCell::default(),
             has_ended: Cell::new(ends),
@@ -76,8 +88,31 @@ impl Lane {
                 }
             }
         }
+        HELD.set(HELD.get() + bytes.len());
         self.has_ended.set(ends);
         true
+    }
+
+    /// Of what has just come, so much is given back to the connection before it is taken.
+    pub(super) fn advance(&self, bytes: usize) -> usize {
+        if HELD.get() > HELD_MAX {
+            return 0;
+        }
+        self.given_back.set(self.given_back.get() + bytes);
+        bytes
+    }
+
+    /// So much was taken; tells how much of that the connection is owed.
+    fn release(&self, bytes: usize) -> usize {
+        HELD.set(HELD.get() - bytes);
+        let given_back = self.given_back.get().min(bytes);
+        self.given_back.set(self.given_back.get() - given_back);
+        bytes - given_back
+    }
+
+    /// Drops what nobody has taken; tells how much of that the connection is owed.
+    pub(super) fn forget(&self) -> usize {
+        self.release(self.inbox.take().iter().map(Slab::len).sum())
     }
 }
 
@@ -97,7 +132,8 @@ impl Channel {
     /// What has come of the body and was not taken.
     pub(super) fn take(&self) -> Option<Slab> {
         let piece = self.lane.inbox.borrow_mut().pop_front()?;
-        self.session.used_up(&self.lane, piece.len());
+        let owed = self.lane.release(piece.len());
+        self.session.used_up(&self.lane, piece.len(), owed);
         Some(piece)
     }
 

@@ -28,6 +28,7 @@ mod session;
 mod settings;
 mod stream;
 mod streams;
+mod unended;
 mod window;
 
 pub(super) use connection::Connection;

@@ -1,7 +1,6 @@
 //! A connection, as its task and its streams share it: what is sent, and how much may be.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,6 +17,7 @@ use super::lane::{Channel, Lane};
 use super::out::Out;
 use super::settings::{self, WINDOW_BEFORE, clamped};
 use super::streams::Woken;
+use super::unended::Unended;
 use super::window::{Allowance, Credit};
 use super::{hpack, reply};
 use crate::wire::ResponseHead;
@@ -25,8 +25,9 @@ use crate::wire::h1::framing::{Asked, Framing};
 use crate::wire::server::Rules;
 use crate::wire::stock::forget_large;
 
-/// How many streams are remembered that the client has not ended.
-const UNENDED_MAX: usize = 64;
+/// What all streams of a connection may send before we have read it, where a worker holds as much as
+/// it may.
+const WINDOW: usize = 2 << 20;
 /// What a ping of ours carries: whoever answers it has seen what was sent before it.
 const LAST_CALL: [u8; 8] = *b"drained?";
 
@@ -43,7 +44,7 @@ struct Inner {
     /// The streams that are open, in the order of their numbers.
     lanes: Vec<Rc<Lane>>,
     /// Those that were answered before the client had ended them, until it is told to.
-    unended: VecDeque<u32>,
+    unended: Unended,
     /// The last that the client has opened.
     last: u32,
     /// What may be sent on all streams together, and at first on each.
@@ -62,22 +63,21 @@ struct Inner {
 impl Session {
     /// Says hello.
     pub(super) fn new(rules: &Rules, woken: Arc<Woken>) -> Rc<Self> {
-        let window = settings::window_of_all(rules);
         let mut inner = Inner {
             out: Out::default(),
             lanes: Vec::new(),
-            unended: VecDeque::new(),
+            unended: Unended::new(rules.h2_streams),
             last: 0,
             credit: Credit::new(WINDOW_BEFORE),
             credit_at_first: WINDOW_BEFORE,
-            allowance: Allowance::new(window),
+            allowance: Allowance::new(WINDOW),
             has_waiting: false,
             block: Vec::new(),
             has_begun_blocks: false,
             has_said_last: false,
         };
         inner.out.push(SETTINGS, 0, 0, &settings::ours(rules));
-        let more = clamped(window).saturating_sub(WINDOW_BEFORE);
+        let more = clamped(WINDOW) - WINDOW_BEFORE;
         inner.out.push(WINDOW_UPDATE, 0, 0, &more.to_be_bytes());
         Rc::new(Self { inner: RefCell::new(inner), woken })
     }
@@ -162,7 +162,7 @@ impl Session {
 
     /// Closes a stream whose request is done with.
     pub(super) fn close(&self, lane: &Lane) {
-        let unread = lane.inbox.take().iter().map(|slab| slab.len()).sum();
+        let owed = lane.forget();
         let mut inner = self.inner.borrow_mut();
         if !lane.is_gone.get() {
             match (lane.is_answered.get(), lane.has_ended.get()) {
@@ -171,7 +171,7 @@ impl Session {
                 (false, _) => inner.reset(lane.id, Reason::CANCEL),
             }
         }
-        inner.give_back(unread);
+        inner.give_back(owed);
         if let Ok(at) = inner.lanes.binary_search_by_key(&lane.id, |lane| lane.id) {
             inner.lanes.remove(at);
         }
@@ -192,10 +192,10 @@ impl Session {
         self.inner.borrow_mut().give_back(bytes);
     }
 
-    /// So much of a body was taken.
-    pub(super) fn used_up(&self, lane: &Lane, bytes: usize) {
+    /// So much of a stream's window was used up, and the connection is owed so much.
+    pub(super) fn used_up(&self, lane: &Lane, bytes: usize, owed: usize) {
         let mut inner = self.inner.borrow_mut();
-        inner.give_back(bytes);
+        inner.give_back(owed);
         let mut allowance = lane.allowance.get();
         let more = allowance.give_back(bytes);
         lane.allowance.set(allowance);
@@ -240,8 +240,10 @@ impl Session {
     /// (RFC 9113 §6.8).
     pub(super) fn last_call(&self) {
         let mut inner = self.inner.borrow_mut();
-        inner.go_away(MAX, Reason::NO_ERROR);
-        inner.out.push(PING, 0, 0, &LAST_CALL);
+        if !inner.has_said_last {
+            inner.go_away(MAX, Reason::NO_ERROR);
+            inner.out.push(PING, 0, 0, &LAST_CALL);
+        }
     }
 
     /// A ping of ours was answered.
@@ -277,11 +279,8 @@ impl Session {
     /// The client goes on with a stream that is closed, or ends it; nobody wants the rest.
     pub(super) fn is_sent_on(&self, id: u32, ends: bool) {
         let mut inner = self.inner.borrow_mut();
-        if let Some(at) = inner.unended.iter().position(|unended| *unended == id) {
-            inner.unended.remove(at);
-            if !ends {
-                inner.reset(id, Reason::NO_ERROR);
-            }
+        if inner.unended.remove(id) && !ends {
+            inner.reset(id, Reason::NO_ERROR);
         }
     }
 
@@ -361,12 +360,9 @@ impl Inner {
         if lane.allowance.get().left() < PAYLOAD_MAX {
             return self.reset(lane.id, Reason::NO_ERROR);
         }
-        if self.unended.len() == UNENDED_MAX
-            && let Some(oldest) = self.unended.pop_front()
-        {
+        if let Some(oldest) = self.unended.add(lane.id) {
             self.reset(oldest, Reason::NO_ERROR);
         }
-        self.unended.push_back(lane.id);
     }
 
     fn go_away(&mut self, last: u32, reason: Reason) {

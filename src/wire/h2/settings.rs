@@ -23,13 +23,6 @@ pub(super) fn clamped(number: usize) -> u32 {
     u32::try_from(number).map_or(MAX, |number| number.min(MAX))
 }
 
-/// What a client may send on all streams together before we have read it: as much as on each of
-/// them, so that uploads to a pool that reads nothing do not stop those to another.
-pub(super) fn window_of_all(rules: &Rules) -> usize {
-    let streams = usize::try_from(rules.h2_streams).unwrap_or(usize::MAX);
-    streams.saturating_mul(lane::WINDOW)
-}
-
 /// What we tell a client.
 pub(super) fn ours(rules: &Rules) -> Vec<u8> {
     let settings = [

@@ -115,7 +115,7 @@ impl Stack {
         tokio::task::spawn_local(proxy::watch(Rc::clone(&worker)));
         let listener = TcpListener::bind(LOOPBACK).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server::new(rules(), proxy::stack(&worker, Rc::new([])));
+        let server = Server::new(rules(), proxy::stack(&worker, Rc::new([]), true));
         tokio::task::spawn_local(async move {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();

@@ -98,3 +98,19 @@ async fn an_answer_that_breaks_off_is_reset() {
     assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR), "{error}");
     secured.proxy.stop().await;
 }
+
+/// The limits hold from the first byte on.
+#[tokio::test]
+async fn a_client_that_says_nothing_is_told_and_left() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let secured = Secured::start(&blue, &green, "timeouts = { first_byte = \"300ms\" }").await;
+    let mut config = secured.authority.client(&[&TLS13]);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let mut stream = secure(&Arc::new(config), secured.proxy.address, SHOP).await.unwrap();
+    let mut got = Vec::new();
+    let reading = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut got);
+    tokio::time::timeout(PATIENCE, reading).await.expect("it stays open").unwrap();
+    // GOAWAY, with no stream and no error (RFC 9113 §6.8).
+    assert!(got.ends_with(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "{got:x?}");
+    secured.proxy.stop().await;
+}

@@ -1,7 +1,10 @@
 //! The contract on the wire: bytes go in through a real socket, and the bytes that come out on both
 //! sides are looked at.
 
+mod hops;
 mod http2;
+mod leaving;
+mod repeating;
 mod requests;
 mod streams;
 mod upstreams;

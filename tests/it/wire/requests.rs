@@ -259,21 +259,21 @@ async fn a_client_that_ends_its_half_is_answered_and_one_that_has_gone_is_not_wa
 
 #[tokio::test]
 async fn a_hundred_is_passed_on_once_and_only_to_who_asked() {
-    let answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
+                  HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let upstream = RawUpstream::answering(answer, Then::Keep).await;
     let proxy = upstream.behind_proxy("", "").await;
     let mut client = RawClient::connect(proxy.address).await;
     client
         .send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nExpect: 100-continue\r\n\r\n")
         .await;
-    let interim = client.until("\r\n\r\n").await;
-    assert!(interim.starts_with("HTTP/1.1 100 Continue\r\n\r\n"), "{interim}");
+    let interim = client.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     client.send("body").await;
     let got = interim + &client.rest().await.0;
     assert_eq!(got.matches(" 100 ").count(), 1, "{got}");
     assert!(upstream.only().contains("\r\nExpect: 100-continue\r\n"));
     let got =
         closed_after(proxy.address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
-    assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
+    assert!(got.contains("HTTP/1.1 200 ") && !got.contains(" 100 "), "{got}");
     proxy.stop().await;
 }

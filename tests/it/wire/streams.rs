@@ -61,6 +61,20 @@ async fn an_upgrade_that_is_not_granted_is_a_request_like_any_other() {
 }
 
 #[tokio::test]
+async fn nobody_is_upgraded_to_what_nobody_asked_for() {
+    for upgrade in ["Upgrade: tea\r\n", ""] {
+        let answer = SWITCHES.replace("Upgrade: websocket\r\n", upgrade);
+        let upstream = RawUpstream::answering(answer, Then::Keep).await;
+        let proxy = upstream.behind_proxy("", "").await;
+        let mut client = RawClient::connect(proxy.address).await;
+        client.send(UPGRADE).await;
+        assert!(client.until("\r\n\r\n").await.starts_with("HTTP/1.1 502 "));
+        eventually("it is charged", || async { proxy.shop().await.stable.errors == 1 }).await;
+        proxy.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_upgraded_to_what_hides_requests() {
     let upstream = RawUpstream::answering(SWITCHES, Then::Keep).await;
     let proxy = upstream.behind_proxy("", "").await;

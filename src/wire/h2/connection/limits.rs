@@ -57,9 +57,15 @@ where
                 self.last_word = Some(clock::now() + LAST_WORD);
                 true
             }
-            Limit::Greeting | Limit::Rest | Limit::LastWord => {
+            Limit::Greeting | Limit::LastWord => {
                 self.session.go_away(Reason::NO_ERROR);
                 self.leave(LINGER);
+                true
+            }
+            // What it has asked before is answered.
+            Limit::Rest => {
+                self.side.borrow_mut().ended = true;
+                self.half_close();
                 true
             }
             Limit::Probe => {
@@ -73,12 +79,12 @@ where
 
     /// Notes since when there is nothing to do, and since when the rest of something.
     fn look_at_clock(&mut self) {
-        if !self.clerk.streams.is_empty() {
+        if self.intake.has_greeted() && !self.is_done() {
             (self.idle, self.last_word) = (None, None);
         } else if self.idle.is_none() {
             self.idle = Some(clock::now());
         }
-        if !self.is_amid {
+        if !self.is_amid || self.has_paused {
             self.rest = None;
         } else if self.rest.is_none() {
             self.rest = Some(clock::now());

@@ -6,21 +6,26 @@ use crate::wire::stock::forget_large;
 
 /// Longer numbers than this of a block's own length mean nothing good.
 const NUMBER_MAX: usize = 1 << 24;
-/// What all fields of a block may come to: a byte of it can stand for a whole entry of the table.
-const FIELDS_BYTES_MAX: usize = 1 << 20;
+/// What all fields of a block may come to at least: a byte of it can stand for a whole entry of the
+/// table, and what is read is a multiple of what is taken.
+const FIELDS_BYTES_MIN: usize = 1 << 20;
 
 /// Reads the header blocks of one connection, in order.
 #[derive(Debug)]
 pub(in crate::wire::h2) struct Decoder {
     table: Table,
+    /// What all fields of a block may come to.
+    fields_bytes_max: usize,
     /// A field that is no copy of a place in the block, or in the table.
     name: Vec<u8>,
     value: Vec<u8>,
 }
 
 impl Decoder {
-    pub(in crate::wire::h2) const fn new() -> Self {
-        Self { table: Table::new(), name: Vec::new(), value: Vec::new() }
+    /// Reads blocks of which as much as `taken` is taken.
+    pub(in crate::wire::h2) fn new(taken: usize) -> Self {
+        let fields_bytes_max = FIELDS_BYTES_MIN.max(taken.saturating_mul(2));
+        Self { table: Table::new(), fields_bytes_max, name: Vec::new(), value: Vec::new() }
     }
 
     /// Gives each field of a block to `sink`, name and value.
@@ -29,8 +34,8 @@ impl Decoder {
         mut block: &[u8],
         mut sink: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), Corrupt> {
-        let Self { table, name, value } = self;
-        let mut left = FIELDS_BYTES_MAX;
+        let Self { table, fields_bytes_max, name, value } = self;
+        let mut left = *fields_bytes_max;
         let mut sink = |name: &[u8], value: &[u8]| {
             let bytes = name.len() + value.len() + OVERHEAD;
             left = left.checked_sub(bytes).ok_or(Corrupt)?;
@@ -161,7 +166,7 @@ mod tests {
                 "8287 85bf 4088 25a8 49e9 5ba9 7d7f 8925 a849 e95b b8e8 b4bf",
             ],
         ] {
-            let mut decoder = Decoder::new();
+            let mut decoder = Decoder::new(0);
             for (block, want) in blocks.into_iter().zip([ONE, &two, THREE]) {
                 assert_eq!(decoded(&mut decoder, &bytes(block)).unwrap(), want);
             }
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn literals_that_are_not_to_be_remembered_are_not() {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(0);
         assert_eq!(decoded(&mut decoder, b"\x10\x01a\x01b\x00\x01c\x00"), Ok("a: b\nc: \n".into()));
         assert_eq!(decoded(&mut decoder, &[0xbe]), Err(Corrupt));
     }
@@ -178,7 +183,7 @@ mod tests {
     /// A byte can stand for a whole entry of the table.
     #[test]
     fn a_block_may_stand_for_only_so_much() {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(0);
         let mut decoded = |block: &[u8]| {
             let mut bytes = 0;
             let all = decoder.decode(block, |name, value| bytes += name.len() + value.len());
@@ -186,7 +191,7 @@ mod tests {
         };
         // As large as an entry can be.
         let entry = [&[0x40, 1, b'a', 0x7f, 0xe0, 0x1e][..], &[b'x'; 4063]].concat();
-        let most = FIELDS_BYTES_MAX / 4096;
+        let most = FIELDS_BYTES_MIN / 4096;
         assert_eq!(decoded(&entry), Ok(4096 - OVERHEAD));
         assert_eq!(decoded(&vec![0xbe; most]), Ok(most * (4096 - OVERHEAD)));
         assert_eq!(decoded(&vec![0xbe; most + 1]), Err(Corrupt));
@@ -209,10 +214,10 @@ mod tests {
             &[0x3f, 0xe2, 0x1f],
             &[0x82, 0x20],
         ] {
-            assert_eq!(decoded(&mut Decoder::new(), block), Err(Corrupt), "{block:x?}");
+            assert_eq!(decoded(&mut Decoder::new(0), block), Err(Corrupt), "{block:x?}");
         }
         assert_eq!(
-            decoded(&mut Decoder::new(), &[0x20, 0x3f, 0xe1, 0x1f, 0x82]).unwrap(),
+            decoded(&mut Decoder::new(0), &[0x20, 0x3f, 0xe1, 0x1f, 0x82]).unwrap(),
             ":method: GET\n"
         );
     }
@@ -220,7 +225,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..8)) {
-            let mut decoder = Decoder::new();
+            let mut decoder = Decoder::new(0);
             for block in blocks {
                 let _ = decoded(&mut decoder, &block);
             }

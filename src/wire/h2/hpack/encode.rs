@@ -82,7 +82,7 @@ mod tests {
         field(&mut block, b"www-authenticate", long.as_bytes());
         let mut got = Vec::new();
         let mut note = |name: &[u8], value: &[u8]| got.push((name.to_vec(), value.to_vec()));
-        Decoder::new().decode(&block, &mut note).unwrap();
+        Decoder::new(0).decode(&block, &mut note).unwrap();
         let codes: Vec<_> =
             got.drain(..9).map(|(_, code)| String::from_utf8(code).unwrap()).collect();
         assert_eq!(codes, ["200", "204", "206", "304", "400", "404", "500", "503", "101"]);
@@ -104,7 +104,7 @@ mod tests {
             field(&mut block, name.as_bytes(), &value);
             let mut got = Vec::new();
             let mut note = |name: &[u8], value: &[u8]| got.push((name.to_vec(), value.to_vec()));
-            Decoder::new().decode(&block, &mut note).unwrap();
+            Decoder::new(0).decode(&block, &mut note).unwrap();
             prop_assert_eq!(got, [(name.to_ascii_lowercase().into_bytes(), value)]);
         }
     }

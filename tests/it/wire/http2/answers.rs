@@ -84,7 +84,16 @@ async fn an_answer_that_breaks_off_never_looks_whole() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_is_a_502() {
-    for answer in ["<html>ok</html>", "HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nok"] {
+    let interims = "HTTP/1.1 103 Early\r\n\r\n".repeat(17) + OK;
+    for answer in [
+        "<html>ok</html>",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nx: a\r\n b\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        &interims,
+    ] {
         let upstream = RawUpstream::answering(answer, Then::Keep).await;
         let proxy = upstream.behind_proxy("", "").await;
         let (mut client, _connection) = connect(proxy.address).await;

@@ -7,8 +7,8 @@ use tokio::io::AsyncReadExt;
 
 use super::{collect, connect, request};
 use crate::support::frames::{
-    CONTINUATION, DATA, END_STREAM, Fate, FrameClient, GET, GOAWAY, HEADERS, PING, PREFACE,
-    RST_STREAM, SETTINGS, block, frame, head, word,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Fate, FrameClient, GET, GOAWAY, HEADERS, PING,
+    PREFACE, RST_STREAM, SETTINGS, block, frame, head, word,
 };
 use crate::support::{
     Behaviour, PATIENCE, RawClient, RawUpstream, Then, Upstream, came_to, eventually,
@@ -68,6 +68,8 @@ async fn whoever_floods_us_is_told_to_calm_down() {
         [head(stream, &GET, true), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
     };
     let resets: Vec<u8> = (0..2000).flat_map(|number| reset(2 * number + 1)).collect();
+    let make = |stream: u32| [head(stream, &GET, false), frame(8, 0, stream, &[0; 4])].concat();
+    let made: Vec<u8> = (0..2000).flat_map(|number| make(2 * number + 1)).collect();
     let floods = [
         ("pings", vec![], frame(PING, 0, 0, &[0; 8]).repeat(20), 1000),
         ("settings", vec![], frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]).repeat(20), 1000),
@@ -76,6 +78,13 @@ async fn whoever_floods_us_is_told_to_calm_down() {
         ("settings with many settings", vec![], frame(SETTINGS, 0, 0, &[0; 16_380]), 50),
         ("unknown frames", vec![], frame(0xbe, 0, 0, &[]).repeat(20), 1000),
         ("resets", vec![], resets, 1),
+        ("streams that we are made to reset", vec![], made, 1),
+        (
+            "a head without an end",
+            frame(HEADERS, END_STREAM, 1, &block(&GET)),
+            frame(CONTINUATION, 0, 1, &[b'x'; 1000]),
+            1000,
+        ),
         (
             "continuations",
             frame(HEADERS, END_STREAM, 1, &block(&GET)),
@@ -103,6 +112,22 @@ async fn whoever_floods_us_is_told_to_calm_down() {
         let calm = frame_of(&got, GOAWAY).map(|payload| word(&payload[4..]));
         assert_eq!(calm, Some(CALM), "{what}: {} bytes came", got.len());
     }
+    proxy.stop().await;
+}
+
+/// Each byte of it stands for 4 KB (RFC 7541 §7.3).
+#[tokio::test]
+async fn a_head_that_unpacks_to_megabytes_ends_the_connection() {
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "").await;
+    let mut client = FrameClient::connect(proxy.address).await;
+    let entry = [&block(&GET)[..], &[0x40, 1, b'a', 0x7f, 0xe0, 0x1e], &[b'x'; 4063]].concat();
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &entry)).await;
+    assert_eq!(client.fate(1).await, Fate::Status(200));
+    let bomb = [block(&GET), vec![0xbe; 16_000]].concat();
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 3, &bomb)).await;
+    assert_eq!(client.fate(3).await, Fate::Goaway(Reason::COMPRESSION_ERROR.into()));
+    assert_eq!(upstream.only().matches("HTTP/1.1").count(), 1);
     proxy.stop().await;
 }
 

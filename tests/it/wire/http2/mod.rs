@@ -11,6 +11,11 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use tokio::net::TcpStream;
 
+use crate::support::frames::GET;
+
+/// The fields of an upload that nobody objects to.
+pub(super) const POST: [(&str, &str); 4] = [(":method", "POST"), GET[1], GET[2], GET[3]];
+
 /// A client that keeps all rules, and its connection.
 pub(super) async fn connect(
     address: SocketAddr,

@@ -28,6 +28,10 @@ async fn nothing_of_a_bad_request_is_ever_forwarded() {
     let many: Fields<'_> = GET.into_iter().chain([("x", "y"); 101]).collect();
     let crumbs: Fields<'_> = GET.into_iter().chain([("cookie", "a=b"); 101]).collect();
     let twice: Fields<'_> = GET.into_iter().chain([(":path", "/b")]).collect();
+    let again = |name| -> Fields<'_> {
+        let more = GET.into_iter().filter(|(other, _)| *other == name);
+        GET.into_iter().chain(more).collect()
+    };
     let late: Fields<'_> = [("x", "y")].into_iter().chain(GET).collect();
     #[rustfmt::skip]
     let table: Vec<(Fields<'_>, Fate)> = vec![
@@ -43,6 +47,15 @@ async fn nothing_of_a_bad_request_is_ever_forwarded() {
         (get(&[(":method", "-")]), MALFORMED),
         (get(&[(":scheme", "-")]), MALFORMED),
         (get(&[(":path", "-")]), MALFORMED),
+        (again(":method"), MALFORMED),
+        (again(":scheme"), MALFORMED),
+        (again(":authority"), MALFORMED),
+        ([&[(":method", "CONNECT"), (":protocol", "websocket"), (":protocol", "websocket")], &GET[1..]].concat(), MALFORMED),
+        (get(&[("host", "a"), ("host", "b")]), Fate::Status(400)),
+        (get(&[(":authority", "-"), ("host", "a"), ("host", "a")]), Fate::Status(400)),
+        (get(&[(":authority", "-"), ("host", "a,b")]), Fate::Status(400)),
+        (get(&[(":authority", "-"), ("host", "")]), Fate::Status(400)),
+        (get(&[(":authority", "")]), Fate::Status(400)),
         (get(&[(":path", "")]), MALFORMED),
         (get(&[(":status", "200")]), MALFORMED),
         (get(&[(":other", "x")]), MALFORMED),
@@ -82,6 +95,7 @@ async fn nothing_of_a_bad_request_is_ever_forwarded() {
         let is_same = fate == want || want == MALFORMED && fate == Fate::Goaway(1);
         assert!(is_same, "{what} came to {fate:?} and not to {want:?}");
     }
+    assert_eq!(upstream.seen(), [""; 0], "something was forwarded");
     for (fields, body, want) in [
         (vec![("content-length", "3")], "ab", MALFORMED),
         (vec![("content-length", "3")], "abcd", MALFORMED),
@@ -159,6 +173,25 @@ async fn a_good_request_goes_on_as_http_1_says_it() {
 }
 
 #[tokio::test]
+async fn what_is_answered_here_goes_no_further() {
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "paths = [\"/shop\"]").await;
+    let options =
+        |forwards| get(&[(":method", "OPTIONS"), (":path", "/shop"), ("max-forwards", forwards)]);
+    for (fields, want) in [(get(&[]), 404), (options("0"), 204)] {
+        let mut client = FrameClient::connect(proxy.address).await;
+        client.send(head(1, &fields, true)).await;
+        assert_eq!(client.fate(1).await, Fate::Status(want));
+    }
+    assert_eq!(upstream.seen(), [""; 0]);
+    let mut client = FrameClient::connect(proxy.address).await;
+    client.send(head(1, &options("3"), true)).await;
+    assert_eq!(client.fate(1).await, Fate::Status(200));
+    assert!(upstream.only().contains("\r\nmax-forwards: 2\r\n"), "{}", upstream.only());
+    proxy.stop().await;
+}
+
+#[tokio::test]
 async fn bodies_and_trailers_go_on() {
     let upstream = RawUpstream::answering_after("end", OK, Then::Keep).await;
     let proxy = upstream.behind_proxy("", "").await;
@@ -182,7 +215,9 @@ async fn bodies_and_trailers_go_on() {
     body.send_data(Bytes::from_static(b"piece"), false).unwrap();
     let mut trailers = http::HeaderMap::new();
     trailers.insert("x-sum", "7".parse().unwrap());
-    trailers.insert("authorization", "x".parse().unwrap());
+    for name in ["authorization", "content-length", "host", "set-cookie"] {
+        trailers.insert(name, "9".parse().unwrap());
+    }
     body.send_trailers(trailers).unwrap();
     assert_eq!(answer.await.unwrap().status(), 200);
     let ends = || async { upstream.only().ends_with("5\r\npiece\r\n0\r\nx-sum: 7\r\n\r\n") };

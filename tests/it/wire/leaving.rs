@@ -1,0 +1,86 @@
+//! Clients that break off, and what is on its way for them.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::OK;
+use super::http2::POST;
+use crate::support::frames::{DATA, FrameClient, GET, GOAWAY, frame, head};
+use crate::support::{Behaviour, RawClient, RawUpstream, Then, Upstream, eventually, proxy_before};
+
+const UPLOAD: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_a_408_and_the_upstream_is_left() {
+    let upstream = RawUpstream::answering_after("never", OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("timeouts = { body_idle = \"300ms\" }", "").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send(UPLOAD).await;
+    let (got, _) = client.rest().await;
+    assert!(got.starts_with("HTTP/1.1 408 "), "{got}");
+    eventually("the upstream's connection is closed", || async { upstream.closed() == 1 }).await;
+    assert!(upstream.only().ends_with("\r\n\r\n2\r\nok\r\n"), "it looks whole");
+    assert_eq!(proxy.shop().await.stable.errors, 0);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_amid_its_body_takes_its_request_along() {
+    let upstream = RawUpstream::answering_after("never", OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send(UPLOAD).await;
+    let comes = || async { upstream.seen().concat().ends_with("2\r\nok\r\n") };
+    eventually("it goes on", comes).await;
+    drop(client);
+    eventually("it is given up", || async { upstream.closed() == 1 }).await;
+    let mut client = FrameClient::connect(proxy.address).await;
+    client.send([head(1, &POST, false), frame(DATA, 0, 1, b"ok")].concat()).await;
+    eventually("it goes on", || async { upstream.seen().len() == 2 && comes().await }).await;
+    drop(client);
+    eventually("it is given up", || async { upstream.closed() == 2 }).await;
+    assert!(!upstream.seen().concat().contains("\r\n0\r\n"), "one looks whole");
+    assert_eq!(proxy.shop().await.stable.errors, 0);
+    proxy.stop().await;
+}
+
+/// There is no status left to say it with.
+#[tokio::test]
+async fn a_bad_chunk_after_the_answer_has_begun_breaks_it_off() {
+    let half = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let upstream = RawUpstream::answering_after("2\r\nok\r\n", half, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send(UPLOAD).await;
+    client.until("4\r\nhalf\r\n").await;
+    client.send("+1\r\na\r\n").await;
+    let (got, _) = client.rest().await;
+    assert!(!got.contains("0\r\n\r\n"), "it looks whole: {got}");
+    eventually("the upstream hears of it", || async { upstream.closed() == 1 }).await;
+    assert!(upstream.only().ends_with("2\r\nok\r\n"), "{}", upstream.only());
+    assert_eq!(proxy.shop().await.stable.errors, 0);
+    proxy.stop().await;
+}
+
+/// A client that is told the last stream that is answered must not be told of a later one
+/// (RFC 9113 §6.8).
+#[tokio::test]
+async fn a_client_that_ended_its_half_hears_of_no_drain() {
+    let upstream = Upstream::start("blue").await;
+    upstream.does(Behaviour::Slow(Duration::from_millis(600)));
+    let proxy = proxy_before(upstream.address, "", "").await;
+    let mut client = FrameClient::connect(proxy.address).await;
+    client.send(head(1, &GET, true)).await;
+    eventually("it is asked", || async { upstream.hits() == 1 }).await;
+    client.0.shutdown().await.unwrap();
+    assert_eq!(client.until(GOAWAY).await.payload, [0, 0, 0, 1, 0, 0, 0, 0]);
+    let stopping = tokio::spawn(proxy.stop());
+    let mut frames = Vec::new();
+    while let Some(frame) = client.next().await {
+        frames.push(frame);
+    }
+    assert!(frames.iter().all(|frame| frame.kind != GOAWAY), "{frames:?}");
+    assert_eq!(frames.last().map(|frame| &frame.payload[..]), Some(&b"blue"[..]));
+    stopping.await.unwrap();
+}
