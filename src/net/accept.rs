@@ -1,11 +1,16 @@
 //! The accept loop of one port on one worker.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::SocketFlags;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
@@ -51,18 +56,19 @@ pub async fn serve<S>(
 where
     S: Service<Connection, Response = (), Error = Infallible, Future: 'static>,
 {
-    let listener = tokio::net::TcpListener::from_std(socket)?;
+    #[expect(deprecated, reason = "a listener that is held keeps its descriptor open")]
+    let listener = AsyncFd::with_interest(socket, Interest::READABLE)?;
     let begun = drain.watch();
     tokio::pin!(begun);
     loop {
-        let service = ready(&mut service).await;
+        let service = made_ready(&mut service).await;
         let accepted = tokio::select! {
             biased;
             () = &mut begun => break,
-            accepted = listener.accept() => accepted,
+            accepted = poll_fn(|cx| poll_accept(&listener, cx)) => accepted,
         };
-        match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &port, &drain, service),
+        match accepted.and_then(|accepted| admit(accepted, &port, &drain, service)) {
+            Ok(()) => {}
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 port.metrics.refused("descriptors");
@@ -71,29 +77,58 @@ where
             }
         }
     }
-    let listener = listener.into_std()?;
-    while let Ok((stream, peer)) = listener.accept() {
-        stream.set_nonblocking(true)?;
-        admit(TcpStream::from_std(stream)?, peer, &port, &drain, ready(&mut service).await);
+    while let Ok(accepted) = accept(listener.get_ref()) {
+        if let Err(error) = admit(accepted, &port, &drain, made_ready(&mut service).await) {
+            tracing::warn!(listener = port.name, %error, "cannot serve what was accepted");
+        }
     }
     Ok(())
 }
 
-async fn ready<S: Service<Connection, Error = Infallible>>(service: &mut S) -> &mut S {
+/// What was accepted, and where it comes from.
+type Accepted = (std::net::TcpStream, SocketAddr);
+
+fn poll_accept(
+    listener: &AsyncFd<TcpListener>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Accepted>> {
+    loop {
+        let mut readable = ready!(listener.poll_read_ready(cx))?;
+        if let Ok(accepted) = readable.try_io(|listener| accept(listener.get_ref())) {
+            return Poll::Ready(accepted);
+        }
+    }
+}
+
+/// Accepts a connection. The runtime's own way takes it that its first bytes have come, and reads in
+/// vain when they have not: most clients send when they hear that they are connected.
+fn accept(listener: &TcpListener) -> io::Result<Accepted> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (socket, peer) = rustix::net::acceptfrom_with(listener, flags)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok((socket.into(), peer.ok_or(io::ErrorKind::ConnectionAborted)?))
+}
+
+async fn made_ready<S: Service<Connection, Error = Infallible>>(service: &mut S) -> &mut S {
     service.ready().await.unwrap_or_else(|never| match never {})
 }
 
-fn admit<S>(stream: TcpStream, peer: SocketAddr, port: &Port, drain: &Drain, service: &mut S)
+fn admit<S>((stream, peer): Accepted, port: &Port, drain: &Drain, service: &mut S) -> io::Result<()>
 where
     S: Service<Connection, Response = (), Error = Infallible, Future: 'static>,
 {
     let place = match port.census.enter(peer.ip()) {
         Ok(place) => place,
-        Err(full) => return port.metrics.refused(full.name()),
+        Err(full) => {
+            port.metrics.refused(full.name());
+            return Ok(());
+        }
     };
     let counted = (place, port.metrics.opened());
+    let stream = TcpStream::from_std(stream)?;
     let connection = Connection { stream, peer, drain: drain.watch(), counted };
     tokio::task::spawn_local(service.call(connection));
+    Ok(())
 }
 
 /// Whether the connection broke before it was accepted.
