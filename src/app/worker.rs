@@ -101,7 +101,8 @@ impl Worker {
             writer,
             idle: idle.clone(),
             random: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
-            turn: StdCell::new(0),
+            // Workers do not all begin with the same endpoint.
+            turn: StdCell::new(rand::random()),
             until_sample: StdCell::new(0),
         });
         let drain = Drain::default();

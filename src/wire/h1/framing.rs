@@ -172,10 +172,13 @@ struct Options {
 impl Options {
     fn of(fields: &Fields) -> Self {
         let mut options = Self::default();
-        for token in fields.tagged(Tag::Connection).flat_map(tokens) {
-            options.close |= is(token, b"close");
-            options.keep_alive |= is(token, b"keep-alive");
-            options.upgrade |= is(token, b"upgrade");
+        // Nested loops: flattened, they take twice as long.
+        for list in fields.tagged(Tag::Connection) {
+            for token in tokens(list) {
+                options.close |= is(token, b"close");
+                options.keep_alive |= is(token, b"keep-alive");
+                options.upgrade |= is(token, b"upgrade");
+            }
         }
         options
     }

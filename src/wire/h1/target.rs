@@ -95,10 +95,10 @@ pub(crate) fn is_authority(text: &[u8]) -> bool {
     let port_is_good = match port {
         [] | [b':'] => true,
         [b':', digits @ ..] => {
+            let number = |sum, digit: &u8| sum * 10 + u32::from(digit - b'0');
             digits.len() <= 5
-                && std::str::from_utf8(digits).is_ok_and(|d| {
-                    d.bytes().all(|b| b.is_ascii_digit()) && d.parse::<u16>().is_ok()
-                })
+                && digits.iter().all(u8::is_ascii_digit)
+                && digits.iter().fold(0, number) <= u32::from(u16::MAX)
         }
         _ => false,
     };
