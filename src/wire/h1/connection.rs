@@ -278,15 +278,12 @@ where
                     }
                 }
                 // Whoever hangs up takes its request along.
-                if side.reader.is_done() && side.inbox.is_none() && !side.ended {
-                    match side.poll_read(cx) {
-                        Poll::Ready(Ok(0)) => {
-                            self.probe = Some(clock::now() + PROBE_AFTER);
-                            self.was_probed = false;
-                        }
-                        Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Closed)),
-                        Poll::Ready(Ok(_)) | Poll::Pending => {}
+                if let Poll::Ready(ended) = side.poll_ended(cx) {
+                    if ended.is_err() {
+                        return Poll::Ready(Err(End::Closed));
                     }
+                    self.probe = Some(clock::now() + PROBE_AFTER);
+                    self.was_probed = false;
                 }
                 Poll::Pending
             }
@@ -337,11 +334,8 @@ where
     /// cannot be told from it until something is sent.
     fn poll_listener(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         let mut side = self.side.borrow_mut();
-        if side.reader.is_done() && side.inbox.is_none() && !side.ended {
-            match side.poll_read(cx) {
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Closed)),
-                Poll::Ready(Ok(_)) | Poll::Pending => {}
-            }
+        if let Poll::Ready(Err(_)) = side.poll_ended(cx) {
+            return Poll::Ready(Err(End::Closed));
         }
         if side.ended && self.hush.is_none() {
             self.hush = Some(clock::now());

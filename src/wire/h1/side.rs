@@ -21,6 +21,9 @@ use super::slab::Slab;
 use crate::clock;
 use crate::wire::Error;
 
+/// How much of later requests is read while one is under way.
+const AHEAD_MAX: usize = 4 << 10;
+
 /// What a client's connection is made of.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {
     /// Makes the end of the connection look like the failure it is.
@@ -142,6 +145,25 @@ impl<I: Io + ?Sized> Side<I> {
             self.ended = true;
         }
         read
+    }
+
+    /// Completes when the client has ended its half, or has gone. What it asks meanwhile is kept for
+    /// later, up to a bound: behind it an end would not be seen.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let has_room = |inbox: &Option<Slab>| match inbox {
+            Some(slab) => slab.len() < AHEAD_MAX,
+            None => true,
+        };
+        while self.reader.is_done() && !self.ended && has_room(&self.inbox) {
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        self.inbox.as_mut().into_iter().for_each(Slab::shrink);
+        Poll::Pending
     }
 
     /// The next bytes of the request's body.

@@ -84,3 +84,21 @@ async fn a_client_that_ended_its_half_hears_of_no_drain() {
     assert_eq!(frames.last().map(|frame| &frame.payload[..]), Some(&b"blue"[..]));
     stopping.await.unwrap();
 }
+
+/// What it has asked besides does not hide that it has gone.
+#[tokio::test]
+async fn a_client_that_leaves_more_than_one_request_takes_them_all_along() {
+    let upstream = RawUpstream::answering_after("never", OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send("GET /1 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    eventually("it is asked", || async { upstream.seen().len() == 1 }).await;
+    client.send("GET /2 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // Now it has been read, and waits.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(client);
+    eventually("it is given up", || async { upstream.closed() == 1 }).await;
+    assert!(!upstream.only().contains("/2"), "{}", upstream.only());
+    assert_eq!(proxy.shop().await.stable.errors, 0);
+    proxy.stop().await;
+}
