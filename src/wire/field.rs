@@ -70,7 +70,7 @@ impl Value {
         let IpAddr::V4(ip) = ip.to_canonical() else {
             return Self::of(ip.to_string().as_bytes());
         };
-        // The library's way takes as long as everything else that begins a connection.
+        // The library's way takes 1,750 instructions of the 26,000 of a connection with one request.
         let (mut text, mut end) = ([0; 15], 0);
         for octet in ip.octets() {
             if end > 0 {

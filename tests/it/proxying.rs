@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
     Behaviour, Client, LOOPBACK, PATIENCE, TestProxy, Upstream, config, eventually, get, raw,
+    read_head,
 };
 
 #[tokio::test]
@@ -136,14 +137,7 @@ where
             let (mut stream, _) = listener.accept().await.unwrap();
             let answer = answer.clone();
             tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    match stream.read_u8().await {
-                        Ok(byte) => head.push(byte),
-                        Err(_) => return,
-                    }
-                }
-                let head = String::from_utf8(head).unwrap();
+                let Ok(head) = read_head(&mut stream).await else { return };
                 if head.starts_with("GET /health ") {
                     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
                     return;

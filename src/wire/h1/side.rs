@@ -150,15 +150,13 @@ impl<I: Io + ?Sized> Side<I> {
     /// Completes when the client has ended its half, or has gone. What it asks meanwhile is kept for
     /// later, up to a bound: behind it an end would not be seen.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let has_room = |inbox: &Option<Slab>| match inbox {
-            Some(slab) => slab.len() < AHEAD_MAX,
-            None => true,
-        };
-        while self.reader.is_done() && !self.ended && has_room(&self.inbox) {
+        while self.reader.is_done()
+            && !self.ended
+            && self.inbox.as_ref().is_none_or(|slab| slab.len() < AHEAD_MAX)
+        {
             match self.poll_read(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(end) => return Poll::Ready(end.map(drop)),
                 Poll::Pending => break,
             }
         }

@@ -126,8 +126,8 @@ where
     }
 
     /// Gives up each request that the client has not said whole, and will not.
-    pub(super) fn give_up_unended(&mut self) {
-        for lane in self.session.unended() {
+    pub(super) fn give_up_half_said(&mut self) {
+        for lane in self.session.half_said() {
             self.give_up(&lane, Reason::CANCEL);
         }
     }

@@ -184,7 +184,7 @@ where
     /// that does not refuses what it is told now.
     fn half_close(&mut self) {
         self.is_amid = false;
-        self.clerk.give_up_unended();
+        self.clerk.give_up_half_said();
         self.session.go_away(Reason::NO_ERROR);
         self.probe = Some(clock::now() + PROBE_AFTER);
     }

@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// The open streams that the client has not ended.
-    pub(super) fn unended(&self) -> Vec<Rc<Lane>> {
+    pub(super) fn half_said(&self) -> Vec<Rc<Lane>> {
         let inner = self.inner.borrow();
         inner.lanes.iter().filter(|lane| !lane.has_ended.get()).cloned().collect()
     }

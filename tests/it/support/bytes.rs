@@ -1,9 +1,10 @@
 //! An upstream and a client that speak bytes, for what no HTTP library would send or show.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -92,6 +93,23 @@ pub(crate) async fn proxy_before(stable: SocketAddr, listener: &str, keys: &str)
 impl Drop for RawUpstream {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A head, and not a byte that follows it.
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Fails the test unless each of `lines` is one of a head.
+#[track_caller]
+pub(crate) fn assert_lines(head: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "no {line}: {head}");
     }
 }
 

@@ -14,7 +14,9 @@ mod upstream;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub(crate) use bytes::{RawClient, RawUpstream, Then, came_to, closed_after, proxy_before};
+pub(crate) use bytes::{
+    RawClient, RawUpstream, Then, assert_lines, came_to, closed_after, proxy_before, read_head,
+};
 pub(crate) use client::{Answer, Client, get, raw};
 pub(crate) use observer::Observer;
 pub(crate) use process::{Serin, serin};

@@ -12,7 +12,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::{SHOP, Secured};
 use crate::support::{
-    Behaviour, PATIENCE, RawUpstream, Then, Upstream, came_to, config, eventually, secure,
+    Behaviour, PATIENCE, RawUpstream, Then, Upstream, came_to, config, eventually, read_head,
+    secure,
 };
 
 /// All that comes until the end, and whether that was a farewell and no break.
@@ -195,11 +196,8 @@ async fn an_upgraded_connection_is_passed_through() {
     let mut stream = secured.connect().await;
     let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut got = Vec::new();
-    while !got.ends_with(b"\r\n\r\n") {
-        assert!(stream.read_buf(&mut got).await.unwrap() > 0);
-    }
-    assert!(got.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&got));
+    let got = read_head(&mut stream).await.unwrap();
+    assert!(got.starts_with("HTTP/1.1 101 "), "{got}");
     stream.write_all(b"through the tunnel").await.unwrap();
     eventually("it came through", || async { upstream.only().ends_with("the tunnel") }).await;
     drop(stream);

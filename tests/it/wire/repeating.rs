@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::OK;
 use super::http2::{connect, request};
 use crate::support::{
     LOOPBACK, RawClient, RawUpstream, TestProxy, Then, closed_after, config, eventually,
-    proxy_before,
+    proxy_before, read_head,
 };
 
 const LAST_GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
@@ -96,7 +96,7 @@ async fn an_answer_that_does_not_end_in_time_is_broken_off() {
     let address = listener.local_addr().unwrap();
     let dripping = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let _ = stream.read(&mut [0; 1024]).await.unwrap();
+        read_head(&mut stream).await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await.unwrap();
         while stream.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(300)).await;

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::OK;
-use crate::support::{LOOPBACK, RawClient, RawUpstream, Then, came_to, eventually};
+use crate::support::{LOOPBACK, RawClient, RawUpstream, Then, came_to, eventually, read_head};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Key: x\r\n\r\n";
@@ -91,10 +91,7 @@ async fn events_pass_one_by_one_and_a_client_that_leaves_ends_them() {
     let address = listener.local_addr().unwrap();
     let events = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.unwrap());
-        }
+        read_head(&mut stream).await.unwrap();
         stream
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
             .await

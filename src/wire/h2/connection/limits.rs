@@ -17,7 +17,7 @@ use crate::wire::{Request, Response, Watch};
 /// How long a client that is told to go may take to do so.
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long what it still sends is thrown away when it does not.
-const LINGER: Duration = Duration::from_millis(200);
+const SHORT_LINGER: Duration = Duration::from_millis(200);
 
 /// What may take too long.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ where
             }
             Limit::Greeting | Limit::LastWord => {
                 self.session.go_away(Reason::NO_ERROR);
-                self.leave(LINGER);
+                self.leave(SHORT_LINGER);
                 true
             }
             // What it has asked before is answered.

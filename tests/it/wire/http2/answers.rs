@@ -11,7 +11,9 @@ use super::{collect, connect, request};
 use crate::support::frames::{
     DATA, END_STREAM, Fate, FrameClient, GET, HEADERS, RST_STREAM, frame, head,
 };
-use crate::support::{LOOPBACK, RawUpstream, Then, came_to, eventually, proxy_before};
+use crate::support::{
+    LOOPBACK, RawUpstream, Then, assert_lines, came_to, eventually, proxy_before, read_head,
+};
 use crate::wire::OK;
 
 #[tokio::test]
@@ -216,15 +218,10 @@ async fn a_websocket_over_http_2_is_an_upgrade_upstream() {
     open.extensions_mut().unwrap().insert(h2::ext::Protocol::from_static("websocket"));
     let (answer, mut out) = client.send_request(open.body(()).unwrap(), false).unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
-    let mut got = Vec::new();
-    while !got.ends_with(b"\r\n\r\n") {
-        server.read_buf(&mut got).await.unwrap();
-    }
-    let got = String::from_utf8(got).unwrap();
+    let got = read_head(&mut server).await.unwrap();
     assert!(got.starts_with("GET /chat HTTP/1.1\r\nhost: a.example\r\n"), "{got}");
-    for field in ["sec-websocket-version: 13", "connection: upgrade", "upgrade: websocket"] {
-        assert!(got.contains(&format!("\r\n{field}\r\n")), "no {field}: {got}");
-    }
+    let lines = ["sec-websocket-version: 13", "connection: upgrade", "upgrade: websocket"];
+    assert_lines(&got, &lines);
     let key = got.split("sec-websocket-key: ").nth(1).unwrap().split('\r').next().unwrap();
     assert_eq!((key.len(), &key[22..]), (24, "=="));
     server

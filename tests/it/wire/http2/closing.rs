@@ -10,7 +10,7 @@ use crate::support::frames::{
     DATA, Fate, FrameClient, GET, GOAWAY, PING, RST_STREAM, frame, head, word,
 };
 use crate::support::{
-    Behaviour, LOOPBACK, RawUpstream, Then, Upstream, came_to, eventually, proxy_before,
+    Behaviour, LOOPBACK, RawUpstream, Then, Upstream, came_to, eventually, proxy_before, read_head,
 };
 use crate::wire::OK;
 
@@ -124,11 +124,7 @@ async fn uploads_to_an_upstream_that_hangs_do_not_stop_others() {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             connections.spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                if head.starts_with(b"POST /hangs") {
+                if read_head(&mut stream).await.unwrap().starts_with("POST /hangs") {
                     return std::future::pending().await;
                 }
                 let mut body = vec![0; BYTES];
