@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use tokio::net::TcpStream;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
@@ -21,7 +20,7 @@ use super::certificates::Acceptors;
 use crate::config::{Config, Listener};
 use crate::measure::Writer;
 use crate::net::tls::{Acceptor, Limits};
-use crate::net::{self, Bound, Census, Drain, Drained, Port};
+use crate::net::{self, Bound, Census, Drain, Drained, Port, Socket};
 use crate::proxy;
 use crate::table::Cell;
 use crate::telemetry::metrics::{Metrics, PortMetrics};
@@ -189,10 +188,10 @@ impl Tls {
     /// Does the handshake; counts the one that fails.
     async fn accept(
         &self,
-        stream: TcpStream,
+        stream: Socket,
         peer: SocketAddr,
         drain: &mut Drained,
-    ) -> Option<(TlsStream<TcpStream>, Protocol)> {
+    ) -> Option<(TlsStream<Socket>, Protocol)> {
         match self.acceptor.accept(stream, self.limits, drain).await {
             // Over TLS only those who ask for HTTP/2 speak it (RFC 9113 §3.2).
             Ok((stream, true)) => Some((stream, Protocol::Http2)),

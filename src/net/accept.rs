@@ -8,21 +8,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::TcpStream;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use super::drain::{Drain, Drained};
-use super::{Census, Place};
+use super::spare::Spare;
+use super::{Census, Place, Socket};
 use crate::telemetry::metrics::{Opened, PortMetrics};
 
 /// A client's connection, accepted and counted.
 #[derive(Debug)]
 pub struct Connection {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Socket,
     /// The client's address.
     pub peer: SocketAddr,
     /// Completes when the connection should end.
@@ -47,28 +48,23 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// Accepts connections of `socket` and gives each to `service`, until the drain begins. What is in
 /// the queue by then is still accepted: closing the socket would reset it.
-pub async fn serve<S>(
-    socket: TcpListener,
-    port: Port,
-    drain: Drain,
-    mut service: S,
-) -> io::Result<()>
+pub async fn serve<S>(socket: TcpListener, port: Port, drain: Drain, service: S) -> io::Result<()>
 where
-    S: Service<Connection, Response = (), Error = Infallible, Future: 'static>,
+    S: Service<Connection, Response = (), Error = Infallible, Future: Unpin> + Clone + 'static,
 {
     #[expect(deprecated, reason = "a listener that is held keeps its descriptor open")]
     let listener = AsyncFd::with_interest(socket, Interest::READABLE)?;
+    let spare = Spare::default();
     let begun = drain.watch();
     tokio::pin!(begun);
     loop {
-        let service = made_ready(&mut service).await;
         let accepted = tokio::select! {
             biased;
             () = &mut begun => break,
             accepted = poll_fn(|cx| poll_accept(&listener, cx)) => accepted,
         };
-        match accepted.and_then(|accepted| admit(accepted, &port, &drain, service)) {
-            Ok(()) => {}
+        match accepted {
+            Ok(accepted) => admit(accepted, &port, &drain, &spare, &service),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 port.metrics.refused("descriptors");
@@ -78,9 +74,7 @@ where
         }
     }
     while let Ok(accepted) = accept(listener.get_ref()) {
-        if let Err(error) = admit(accepted, &port, &drain, made_ready(&mut service).await) {
-            tracing::warn!(listener = port.name, %error, "cannot serve what was accepted");
-        }
+        admit(accepted, &port, &drain, &spare, &service);
     }
     Ok(())
 }
@@ -95,9 +89,20 @@ fn poll_accept(
     loop {
         let mut readable = ready!(listener.poll_read_ready(cx))?;
         if let Ok(accepted) = readable.try_io(|listener| accept(listener.get_ref())) {
+            // Accepting in vain costs eight times what asking costs: the system makes a socket
+            // before it looks whether anybody is there.
+            if !has_next(listener.get_ref()) {
+                readable.clear_ready();
+            }
             return Poll::Ready(accepted);
         }
     }
+}
+
+/// Whether another connection can be accepted.
+fn has_next(listener: &TcpListener) -> bool {
+    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+    !matches!(poll(&mut asked, Some(&Timespec::default())), Ok(0))
 }
 
 /// Accepts a connection. The runtime's own way takes it that its first bytes have come, and reads in
@@ -109,26 +114,18 @@ fn accept(listener: &TcpListener) -> io::Result<Accepted> {
     Ok((socket.into(), peer.ok_or(io::ErrorKind::ConnectionAborted)?))
 }
 
-async fn made_ready<S: Service<Connection, Error = Infallible>>(service: &mut S) -> &mut S {
-    service.ready().await.unwrap_or_else(|never| match never {})
-}
-
-fn admit<S>((stream, peer): Accepted, port: &Port, drain: &Drain, service: &mut S) -> io::Result<()>
+fn admit<S>((stream, peer): Accepted, port: &Port, drain: &Drain, spare: &Spare, service: &S)
 where
-    S: Service<Connection, Response = (), Error = Infallible, Future: 'static>,
+    S: Service<Connection, Response = (), Error = Infallible, Future: Unpin> + Clone + 'static,
 {
-    let place = match port.census.enter(peer.ip()) {
-        Ok(place) => place,
-        Err(full) => {
-            port.metrics.refused(full.name());
-            return Ok(());
+    match port.census.enter(peer.ip()) {
+        Ok(place) => {
+            let (stream, counted) = (Socket::new(stream), (place, port.metrics.opened()));
+            let connection = Connection { stream, peer, drain: drain.watch(), counted };
+            spare.serve(connection, service);
         }
-    };
-    let counted = (place, port.metrics.opened());
-    let stream = TcpStream::from_std(stream)?;
-    let connection = Connection { stream, peer, drain: drain.watch(), counted };
-    tokio::task::spawn_local(service.call(connection));
-    Ok(())
+        Err(full) => port.metrics.refused(full.name()),
+    }
 }
 
 /// Whether the connection broke before it was accepted.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts the connections of one port, over all workers. Asked once a connection, never by a
@@ -17,7 +17,7 @@ pub struct Census {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    by_ip: HashMap<IpAddr, usize>,
+    by_ip: HashMap<Ipv6Addr, usize>,
 }
 
 /// Why a connection was turned away.
@@ -47,7 +47,11 @@ impl Census {
 
     /// Counts a connection from `ip` until its place is dropped.
     pub fn enter(self: &Arc<Self>, ip: IpAddr) -> Result<Place, Full> {
-        let ip = ip.to_canonical();
+        // An address is one, in whichever way it is written.
+        let ip = match ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.all >= self.most {
             return Err(Full::Port);
@@ -76,7 +80,7 @@ impl Census {
 #[derive(Debug)]
 pub struct Place {
     census: Arc<Census>,
-    ip: IpAddr,
+    ip: Ipv6Addr,
 }
 
 impl Drop for Place {

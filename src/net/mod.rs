@@ -6,12 +6,15 @@ mod accept;
 mod bind;
 mod census;
 mod drain;
+mod socket;
+mod spare;
 pub mod tls;
 
 pub use accept::{Connection, Port, serve};
 pub use bind::{Bound, bind};
 pub use census::{Census, Full, Place};
 pub use drain::{Drain, Drained};
+pub use socket::Socket;
 
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ const MAY_NAME: &[(&str, &[&str], Kind)] = &[
     ("table",     &["config", "measure", "rollout", "split", "upstream"],     Kind::Shell),
     ("telemetry", &[],                                                        Kind::Shell),
     ("upstream",  &["clock", "config", "outbound"],                           Kind::Shell),
-    ("wire",      &["clock"],                                                 Kind::Shell),
+    ("wire",      &["clock", "net"],                                          Kind::Shell),
 ];
 /// Files that decide and touch nothing, in modules that otherwise do.
 const PURE_FILES: &[&str] = &[

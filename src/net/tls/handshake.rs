@@ -2,20 +2,22 @@
 //! understands, or done; and none of it takes for ever.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::server::{Accepted, Acceptor as Hello};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
 use super::{Acceptor, H2};
 use crate::clock;
-use crate::net::Drained;
+use crate::net::{Drained, Socket};
 
 /// How long a client that is turned away may take to read why.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -86,10 +88,10 @@ impl Acceptor {
     /// wants to speak HTTP/2. When `drain` completes there is little time left.
     pub async fn accept(
         &self,
-        stream: TcpStream,
+        stream: Socket,
         limits: Limits,
         drain: &mut Drained,
-    ) -> Result<(TlsStream<TcpStream>, bool), Refused> {
+    ) -> Result<(TlsStream<Socket>, bool), Refused> {
         let cut_short = async {
             drain.await;
             tokio::time::sleep(DRAIN_GRACE).await;
@@ -105,14 +107,14 @@ impl Acceptor {
 
     async fn shake_hands(
         &self,
-        mut stream: TcpStream,
+        mut stream: Socket,
         limits: Limits,
-    ) -> Result<TlsStream<TcpStream>, Refused> {
-        let (accepted, end) = match hello(&stream, limits).await {
+    ) -> Result<TlsStream<Socket>, Refused> {
+        let (accepted, end) = match hello(&mut stream, limits).await {
             Ok(begun) => begun,
             Err((refused, word)) => {
                 if let Some(word) = word {
-                    last_word(&mut stream, word).await;
+                    last_word(&mut stream, &word).await;
                 }
                 return Err(refused);
             }
@@ -133,48 +135,62 @@ impl Acceptor {
 /// Reads what the client wants, and says until when it has to be done; or why it is refused, and
 /// what it is to be told of that.
 async fn hello(
-    stream: &TcpStream,
+    stream: &mut Socket,
     limits: Limits,
-) -> Result<(Accepted, Instant), (Refused, Option<&'static [u8]>)> {
+) -> Result<(Accepted, Instant), (Refused, Option<Vec<u8>>)> {
     let failed = |error: io::Error| (Refused::Failed(error), None);
     let mut end = clock::now() + limits.first_byte;
-    let mut socket = Socket { stream, first: None };
     let mut hello = Hello::default();
+    let mut first = None;
     loop {
-        let has_begun = socket.first.is_some();
-        match hello.read_tls(&mut socket) {
-            Ok(0) if !has_begun => return Err((Refused::Left, None)),
-            Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
-            Ok(_) if !has_begun => end = clock::now() + limits.rest,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let readable = timeout_at(end, stream.readable()).await;
-                readable.map_err(|_| (Refused::TooLong, None))?.map_err(failed)?;
-                continue;
-            }
+        let has_begun = first.is_some();
+        let more = poll_fn(|cx| poll_more(stream, &mut hello, &mut first, cx));
+        match timeout_at(end, more).await {
+            Err(_) => return Err((Refused::TooLong, None)),
+            Ok(Ok(0)) if !has_begun => return Err((Refused::Left, None)),
+            Ok(Ok(0)) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+            Ok(Ok(_)) if !has_begun => end = clock::now() + limits.rest,
+            Ok(Ok(_)) => {}
             // A check of the port may end with a reset.
-            Err(_) if !has_begun => return Err((Refused::Left, None)),
-            Err(error) => return Err(failed(error)),
+            Ok(Err(_)) if !has_begun => return Err((Refused::Left, None)),
+            Ok(Err(error)) => return Err(failed(error)),
         }
         // No record of TLS has a type that is a letter, and every method begins with one.
-        if socket.first.is_some_and(|byte| byte.is_ascii_alphabetic()) {
-            return Err((Refused::Plain, Some(IS_TLS)));
+        if first.is_some_and(|byte| byte.is_ascii_alphabetic()) {
+            return Err((Refused::Plain, Some(IS_TLS.to_vec())));
         }
         match hello.accept() {
             Ok(Some(accepted)) => return Ok((accepted, end)),
             Ok(None) => {}
             Err((error, mut alert)) => {
-                // A socket to which nothing was written has room for it.
-                let _ = alert.write_all(&mut socket);
-                return Err((Refused::Failed(io::Error::other(error)), Some(b"")));
+                let mut word = Vec::new();
+                alert.write_all(&mut word).map_err(failed)?;
+                return Err((Refused::Failed(io::Error::other(error)), Some(word)));
             }
         }
     }
 }
 
+/// Reads once, for `hello`, and notes the `first` byte that comes.
+fn poll_more(
+    stream: &mut Socket,
+    hello: &mut Hello,
+    first: &mut Option<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut bytes = [0; 4096];
+    let mut buffer = ReadBuf::new(&mut bytes);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    let mut more = buffer.filled();
+    let count = more.len();
+    *first = first.or_else(|| more.first().copied());
+    while !more.is_empty() && hello.read_tls(&mut more)? > 0 {}
+    Poll::Ready(Ok(count))
+}
+
 /// Tells the client why it is turned away, so that it can read it: a socket that is closed with
 /// bytes unread takes back what it has sent.
-async fn last_word(stream: &mut TcpStream, word: &[u8]) {
+async fn last_word(stream: &mut Socket, word: &[u8]) {
     let telling = async {
         stream.write_all(word).await?;
         stream.shutdown().await?;
@@ -184,28 +200,4 @@ async fn last_word(stream: &mut TcpStream, word: &[u8]) {
     };
     // Whoever does not want to know is not waited for.
     let _ = timeout(LAST_WORD, telling).await;
-}
-
-/// A socket as the library reads it, which remembers the first byte that came.
-struct Socket<'a> {
-    stream: &'a TcpStream,
-    first: Option<u8>,
-}
-
-impl Read for Socket<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.try_read(buffer)?;
-        self.first = self.first.or_else(|| buffer.get(..count)?.first().copied());
-        Ok(count)
-    }
-}
-
-impl Write for Socket<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -66,7 +66,7 @@ impl<W: Watch> Answer<W> {
         loop {
             if (self.ended.is_none() || self.pipe.is_some())
                 && side.borrow().outbox.is_empty()
-                && let Some(progress) = self.poll_pipe(&side.borrow(), moved, cx)
+                && let Some(progress) = self.poll_pipe(&mut side.borrow_mut(), moved, cx)
             {
                 return progress;
             }
@@ -84,7 +84,9 @@ impl<W: Watch> Answer<W> {
                     Some(result) => self.end(result, &client),
                 };
             }
-            match client.poll_write(cx) {
+            let is_last = self.ended == Some(Ok(())) && !self.sent.keep;
+            let written = if is_last { client.poll_write_last(cx) } else { client.poll_write(cx) };
+            match written {
                 Poll::Ready(Ok(_)) => moved = true,
                 Poll::Ready(Err(_)) => return Progress::Gone,
                 Poll::Pending => {
@@ -104,7 +106,7 @@ impl<W: Watch> Answer<W> {
     /// to do.
     fn poll_pipe(
         &mut self,
-        client: &Side<dyn Io>,
+        client: &mut Side<dyn Io>,
         mut moved: bool,
         cx: &mut Context<'_>,
     ) -> Option<Progress> {

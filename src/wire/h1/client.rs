@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::link::Link;
+use crate::net::Socket;
 use crate::wire::{Body, Error, Head, ResponseHead};
 
 /// How many idle connections a worker keeps for one upstream.
@@ -97,9 +97,9 @@ pub struct Unanswered {
 }
 
 impl Connection {
-    /// Speaks HTTP/1.1 over `stream` to upstream `key`.
+    /// Speaks HTTP/1.1 over `stream`, which does not block, to upstream `key`.
     pub fn open(stream: TcpStream, key: u64, idle: &Idle) -> Self {
-        Self(Link::new(stream, key, idle.clone()))
+        Self(Link::new(Socket::new(stream), key, idle.clone()))
     }
 
     /// Sends a request and waits for the head of its answer, for `limit` after the last byte of the

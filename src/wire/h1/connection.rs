@@ -349,10 +349,7 @@ where
         let mut side = self.side.borrow_mut();
         if !self.is_shut {
             let is_read = side.reader.is_done() && side.inbox.is_none();
-            if is_read && side.io.plain().is_some() {
-                // Closing it says the same.
-                return Poll::Ready(Err(End::Closed));
-            }
+            // Closing alone would throw away the last bytes if one had come that was not read.
             if Pin::new(&mut side.io).poll_shutdown(cx).is_pending() {
                 // Over TLS a farewell is written, and the client has to take it.
                 self.end.get_or_insert_with(|| clock::now() + LINGER);

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
@@ -17,6 +16,7 @@ use super::slab::Slab;
 use super::splice::Pipe;
 use super::upload::Upload;
 use crate::clock;
+use crate::net::Socket;
 use crate::wire::response::{ResponseHead, Taken};
 use crate::wire::{Body, Error, Head};
 
@@ -30,7 +30,7 @@ const FAR: Duration = Duration::from_secs(365 * 86_400);
 /// A connection to an upstream.
 #[derive(Debug)]
 pub(crate) struct Link {
-    stream: TcpStream,
+    socket: Socket,
     key: u64,
     idle: Idle,
     inbox: Option<Slab>,
@@ -50,9 +50,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(stream: TcpStream, key: u64, idle: Idle) -> Box<Self> {
+    pub(crate) fn new(socket: Socket, key: u64, idle: Idle) -> Box<Self> {
         Box::new(Self {
-            stream,
+            socket,
             key,
             idle,
             inbox: None,
@@ -75,8 +75,7 @@ impl Link {
 
     /// Whether an idle connection can still be used: nothing has come, no end either.
     pub(crate) fn is_alive(&self) -> bool {
-        let read = self.stream.try_read(&mut [0; 1]);
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.socket.is_silent()
     }
 
     /// Begins to send a request.
@@ -85,7 +84,7 @@ impl Link {
         if head.has_authority() {
             head.write("", &mut slab);
         } else {
-            let peer = self.stream.peer_addr().map(|peer| peer.to_string());
+            let peer = self.socket.peer_addr().map(|peer| peer.to_string());
             head.write(&peer.unwrap_or_default(), &mut slab);
         }
         self.upload.begin(slab, body, head.framing() == Framing::Chunked);
@@ -200,7 +199,7 @@ impl Link {
 
     /// Sends as much of the request as there is and the upstream takes.
     pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.upload.poll(Pin::new(&mut self.stream), cx)? {
+        if self.upload.poll(Pin::new(&mut self.socket), cx)? {
             // Whoever takes something is not late, and a tunnel lives in either direction.
             self.limit = None;
         }
@@ -209,7 +208,7 @@ impl Link {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let slab = self.inbox.get_or_insert_with(Slab::new);
-        let read = slab.poll_fill(Pin::new(&mut self.stream), cx);
+        let read = slab.poll_fill(Pin::new(&mut self.socket), cx);
         if slab.is_empty() {
             self.inbox = None;
         }
@@ -261,7 +260,7 @@ impl Link {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         let Some(left) = self.unread() else { return Poll::Ready(Ok(())) };
-        match pipe.poll_fill(&self.stream, left, cx) {
+        match pipe.poll_fill(&mut self.socket, left, cx) {
             Poll::Pending => self.poll_late(cx).map(|()| Err(Error::Timeout)),
             Poll::Ready(Ok(count @ 1..)) => {
                 self.reader.skip(count);

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use super::slab::Slab;
+use crate::net::Socket;
 
 /// Copying up to this much behind a head is cheaper than a write of two parts.
 const COPY_MAX: usize = 8 << 10;
@@ -67,7 +68,7 @@ impl Outbox {
     where
         I: AsyncWrite + ?Sized,
     {
-        let mut written = match (&self.first, &self.second) {
+        let written = match (&self.first, &self.second) {
             (None, _) => return Poll::Ready(Ok(0)),
             (Some(first), None) => ready!(io.as_mut().poll_write(cx, first.data()))?,
             (Some(first), Some(second)) => {
@@ -75,10 +76,32 @@ impl Outbox {
                 ready!(io.as_mut().poll_write_vectored(cx, &parts))?
             }
         };
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        Poll::Ready(self.drop_written(written))
+    }
+
+    /// Writes once what nothing but the end of the connection follows. It waits for that end, which
+    /// has to come at once: both leave in one packet and wake the client once.
+    pub(crate) fn poll_write_last(
+        &mut self,
+        socket: &mut Socket,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let written = match (&self.first, &self.second) {
+            (None, _) => return Poll::Ready(Ok(0)),
+            (Some(first), None) => ready!(socket.poll_write_last(cx, &[first.as_io()]))?,
+            (Some(first), Some(second)) => {
+                ready!(socket.poll_write_last(cx, &[first.as_io(), second.as_io()]))?
+            }
+        };
+        Poll::Ready(self.drop_written(written))
+    }
+
+    /// Drops the first `count` bytes, which were written.
+    fn drop_written(&mut self, count: usize) -> io::Result<usize> {
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
         }
-        let count = written;
+        let mut written = count;
         if let Some(first) = &mut self.first {
             let of_first = written.min(first.len());
             first.advance(of_first);
@@ -95,7 +118,7 @@ impl Outbox {
                 self.first = None;
             }
         }
-        Poll::Ready(Ok(count))
+        Ok(count)
     }
 }
 

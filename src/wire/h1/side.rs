@@ -7,10 +7,8 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
@@ -19,6 +17,7 @@ use super::outbox::Outbox;
 use super::reader::Reader;
 use super::slab::Slab;
 use crate::clock;
+use crate::net::Socket;
 use crate::wire::Error;
 
 /// How much of later requests is read while one is under way.
@@ -33,7 +32,7 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
     fn is_broken(&self) -> bool;
 
     /// The socket, where bytes go to it as they are.
-    fn plain(&self) -> Option<&TcpStream> {
+    fn plain(&mut self) -> Option<&mut Socket> {
         None
     }
 
@@ -43,26 +42,25 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
     }
 }
 
-impl Io for TcpStream {
+impl Io for Socket {
     fn reset_at_close(&self) {
-        let reset = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
-        if let Err(error) = reset {
+        if let Err(error) = Self::reset_at_close(self) {
             tracing::debug!(%error, "a connection that broke off ends as if it had not");
         }
     }
 
     fn is_broken(&self) -> bool {
-        !matches!(self.take_error(), Ok(None))
+        Self::is_broken(self)
     }
 
-    fn plain(&self) -> Option<&TcpStream> {
+    fn plain(&mut self) -> Option<&mut Socket> {
         Some(self)
     }
 }
 
-impl Io for TlsStream<TcpStream> {
+impl Io for TlsStream<Socket> {
     fn reset_at_close(&self) {
-        self.get_ref().0.reset_at_close();
+        Io::reset_at_close(self.get_ref().0);
     }
 
     fn is_broken(&self) -> bool {
@@ -224,6 +222,14 @@ impl<I: Io + ?Sized> Side<I> {
         let count = ready!(self.outbox.poll_write(io.as_mut(), cx))?;
         self.is_held_back = io.holds_back();
         Poll::Ready(Ok(count))
+    }
+
+    /// Writes once what nothing but the end of the connection follows.
+    pub(crate) fn poll_write_last(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self.io.plain() {
+            Some(socket) => self.outbox.poll_write_last(socket, cx),
+            None => self.poll_write(cx),
+        }
     }
 
     /// Whether all that was to be written is on its way.

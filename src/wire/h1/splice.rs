@@ -3,12 +3,12 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+
+use crate::net::Socket;
 
 /// Bodies with less than this to come are copied: that costs less than what a pipe costs.
 pub(crate) const WORTH: u64 = 256 << 10;
@@ -50,48 +50,32 @@ impl Pipe {
     /// Takes in at most `most` bytes of `from`. 0 means that nothing more will come.
     pub(crate) fn poll_fill(
         &mut self,
-        from: &TcpStream,
+        from: &mut Socket,
         most: u64,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Some((_, end)) = &self.ends else { return Poll::Ready(Ok(0)) };
         let most = usize::try_from(most).unwrap_or(SIZE).min(SIZE);
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        loop {
-            ready!(from.poll_read_ready(cx))?;
-            let moved =
-                from.try_io(Interest::READABLE, || Ok(splice(from, None, end, None, most, flags)?));
-            match moved {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(count) => {
-                    self.held += count;
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        let read = |from: BorrowedFd<'_>| Ok((splice(from, None, end, None, most, flags)?, false));
+        let count = ready!(from.poll_from(cx, read))?;
+        self.held += count;
+        Poll::Ready(Ok(count))
     }
 
     /// Gives to `to` as much as it takes.
     pub(crate) fn poll_drain(
         &mut self,
-        to: &TcpStream,
+        to: &mut Socket,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Some((end, _)) = &self.ends else { return Poll::Ready(Ok(0)) };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        loop {
-            ready!(to.poll_write_ready(cx))?;
-            let moved = to
-                .try_io(Interest::WRITABLE, || Ok(splice(end, None, to, None, self.held, flags)?));
-            match moved {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
-                    self.held -= count;
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
+        match ready!(to.poll_to(cx, |to| splice(end, None, to, None, self.held, flags)))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => {
+                self.held -= count;
+                Poll::Ready(Ok(count))
             }
         }
     }

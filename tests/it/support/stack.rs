@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serin::config::{Balance, Config, PoolTimeouts, Target};
 use serin::measure::{Delta, Drain, Outcome, ROUTES_MAX, Recorder, SlotId};
+use serin::net::Socket;
 use serin::proxy;
 use serin::split::{Salt, Split};
 use serin::table::{self, Matcher, Service, Side, Table};
@@ -120,7 +121,8 @@ impl Stack {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
                 let (client, never) = (Client::new(peer, false), std::future::pending());
-                tokio::task::spawn_local(Rc::clone(&server).serve(stream, client, None, never));
+                let socket = Socket::new(stream.into_std().unwrap());
+                tokio::task::spawn_local(Rc::clone(&server).serve(socket, client, None, never));
             }
         });
         Self { address, drain, cell, sum: Default::default() }

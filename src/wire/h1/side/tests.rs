@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 
 use super::*;
@@ -88,7 +88,7 @@ fn what_is_held_back_below_is_not_written_until_it_is_flushed() {
 }
 
 /// Both ends of a TLS connection whose sockets hold little.
-async fn narrow() -> (TlsStream<TcpStream>, client::TlsStream<TcpStream>) {
+async fn narrow() -> (TlsStream<Socket>, client::TlsStream<TcpStream>) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/outbound/tests");
     let at = |name: &str| std::path::Path::new(folder).join(name);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -114,6 +114,7 @@ async fn narrow() -> (TlsStream<TcpStream>, client::TlsStream<TcpStream>) {
         tokio::join!(socket.connect(listener.local_addr().unwrap()), listener.accept());
     let (asking, (accepted, _)) = (asking.unwrap(), accepted.unwrap());
     socket2::SockRef::from(&accepted).set_send_buffer_size(4 << 10).unwrap();
+    let accepted = Socket::new(accepted.into_std().unwrap());
     let (accepted, asking) = tokio::join!(
         TlsAcceptor::from(Arc::new(server)).accept(accepted),
         TlsConnector::from(Arc::new(client)).connect("localhost".try_into().unwrap(), asking),
