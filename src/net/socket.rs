@@ -19,11 +19,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 /// A TCP connection. One task at a time polls it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Socket(Waits);
 
 /// What the runtime is to tell us.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Waits {
     /// Nothing.
     ForNothing(TcpStream),
@@ -31,8 +31,9 @@ enum Waits {
     ToRead(AsyncFd<TcpStream>),
     /// That, and that it can be written to.
     ToReadOrWrite(AsyncFd<TcpStream>),
-    /// The runtime did not take it.
-    Lost,
+    /// Nothing: there is no socket, or the runtime did not take it.
+    #[default]
+    Nowhere,
 }
 
 impl Socket {
@@ -62,7 +63,7 @@ impl Socket {
         let peeked = match &self.0 {
             // Where the runtime has not told of anything, the system is not asked.
             Waits::ToRead(fd) | Waits::ToReadOrWrite(fd) => fd.try_io(Interest::READABLE, peek),
-            Waits::ForNothing(_) | Waits::Lost => self.stream().and_then(peek),
+            Waits::ForNothing(_) | Waits::Nowhere => self.stream().and_then(peek),
         };
         matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -142,7 +143,7 @@ impl Socket {
 
     /// Has the runtime tell us of `interest`, if it does not yet.
     fn wait(&mut self, interest: Interest, cx: &mut Context<'_>) -> io::Result<()> {
-        let stream = match std::mem::replace(&mut self.0, Waits::Lost) {
+        let stream = match std::mem::replace(&mut self.0, Waits::Nowhere) {
             waits @ Waits::ToReadOrWrite(_) => {
                 self.0 = waits;
                 return Ok(());
@@ -153,7 +154,7 @@ impl Socket {
                 cx.waker().wake_by_ref();
                 fd.into_inner()
             }
-            Waits::Lost => return Err(io::ErrorKind::NotConnected.into()),
+            Waits::Nowhere => return Err(io::ErrorKind::NotConnected.into()),
         };
         #[expect(deprecated, reason = "a stream that is held keeps its descriptor open")]
         let fd = AsyncFd::with_interest(stream, interest)?;
@@ -165,7 +166,7 @@ impl Socket {
         match &self.0 {
             Waits::ForNothing(stream) => Ok(stream),
             Waits::ToRead(fd) | Waits::ToReadOrWrite(fd) => Ok(fd.get_ref()),
-            Waits::Lost => Err(io::ErrorKind::NotConnected.into()),
+            Waits::Nowhere => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 }
@@ -223,7 +224,7 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // In this order, or the end would wake us.
-        self.0 = match std::mem::replace(&mut self.0, Waits::Lost) {
+        self.0 = match std::mem::replace(&mut self.0, Waits::Nowhere) {
             Waits::ToRead(fd) | Waits::ToReadOrWrite(fd) => Waits::ForNothing(fd.into_inner()),
             as_it_is => as_it_is,
         };

@@ -20,20 +20,23 @@ use crate::config::{PoolTimeouts, Target};
 use health::Health;
 
 /// A server of a pool, at one address.
+///
+/// What a request needs comes first, together with the count of those who hold it: of many
+/// endpoints each is cold when its next request comes.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C)]
 pub struct Endpoint {
     /// Unique in this process; a server that comes back under its old address is a new endpoint.
     pub id: u64,
+    /// The health in the lowest byte, and above it an epoch that is raised to forget results of
+    /// checks that began before. One word, so that an old check cannot slip in between.
+    state: AtomicU64,
+    in_flight: AtomicU32,
+    drained: AtomicBool,
     /// Where it is.
     pub address: SocketAddr,
     /// What the file or the deploy calls it.
     pub target: Target,
-    in_flight: AtomicU32,
-    /// The health in the lowest byte, and above it an epoch that is raised to forget results of
-    /// checks that began before. One word, so that an old check cannot slip in between.
-    state: AtomicU64,
-    drained: AtomicBool,
     /// Tells the task that checks it that the epoch was raised.
     renewed: Arc<Notify>,
 }

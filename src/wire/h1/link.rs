@@ -32,7 +32,8 @@ const FAR: Duration = Duration::from_secs(365 * 86_400);
 pub(crate) struct Link {
     socket: Socket,
     key: u64,
-    idle: Idle,
+    /// Where it goes after the answer.
+    idle: Option<Idle>,
     inbox: Option<Slab>,
     upload: Upload,
     reader: Reader,
@@ -50,11 +51,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(socket: Socket, key: u64, idle: Idle) -> Box<Self> {
+    /// One that leads nowhere yet.
+    pub(crate) fn new() -> Box<Self> {
         Box::new(Self {
-            socket,
-            key,
-            idle,
+            socket: Socket::default(),
+            key: 0,
+            idle: None,
             inbox: None,
             upload: Upload::default(),
             reader: Reader::DONE,
@@ -69,13 +71,9 @@ impl Link {
         })
     }
 
-    pub(crate) const fn key(&self) -> u64 {
-        self.key
-    }
-
-    /// Whether an idle connection can still be used: nothing has come, no end either.
-    pub(crate) fn is_alive(&self) -> bool {
-        self.socket.is_silent()
+    /// Leads to upstream `key` over `socket`, until that goes back to `idle`.
+    pub(crate) fn lead(&mut self, socket: Socket, key: u64, idle: Idle) {
+        (self.socket, self.key, self.idle) = (socket, key, Some(idle));
     }
 
     /// Begins to send a request.
@@ -317,8 +315,10 @@ impl Link {
         if self.keep && self.upload.is_sent() && self.inbox.is_none() {
             self.upload.forget();
             self.reader = Reader::DONE;
-            let idle = self.idle.clone();
-            idle.park(self);
+            if let Some(idle) = self.idle.take() {
+                let socket = std::mem::take(&mut self.socket);
+                idle.park(self.key, socket, self);
+            }
         }
     }
 }
