@@ -98,18 +98,27 @@ def wait_port(port, secs=10):
     return False
 
 
+def built_kit():
+    subprocess.check_call(["cargo", "build", "--release", "-q"], cwd=HERE / "benchkit")
+    return str(HERE / "benchkit/target/release/benchkit")
+
+
+def raised_descriptors():  # as many as allowed, for this process and what it starts
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < 65536:
+        try: resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536)); hard = 65536
+        except (ValueError, OSError): pass
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
 class Bench:
     def __init__(self, a):
         self.a = a; self.work = pathlib.Path(a.work).resolve(); self.work.mkdir(parents=True, exist_ok=True)
         self.proxy_cpu, self.load_cpu = a.proxy_cpu, a.load_cpu
-        self.kit = str(HERE / "benchkit/target/release/benchkit") if not a.kit else a.kit
-        if not os.path.exists(self.kit): subprocess.check_call(["cargo", "build", "--release", "-q"], cwd=HERE / "benchkit")
+        self.kit = a.kit or built_kit()
         self.s = [a.base_port + i for i in range(3)]
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        if hard < 65536:
-            try: resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536)); hard = 65536
-            except (ValueError, OSError): pass
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        hard = raised_descriptors()
         self.maxconn = min(30000, hard // 2 - 100)  # proxies reserve two descriptors a connection
         if a.idle_conns > self.maxconn - 400: a.idle_conns = self.maxconn - 400; print(f"descriptor limit {hard}: idle connections lowered to {a.idle_conns}")
         self.log = open(self.work / "bench.log", "a")

@@ -8,9 +8,8 @@ RUN    growth.py --work DIR [--endpoints 2,64,2000] [--rounds 5] [--secs 4]
 """
 import argparse, os, pathlib, re, shutil, statistics, subprocess, time
 
-from bench import HERE, TICK, Proc, wait_port
+from bench import HDRS, HERE, TICK, Proc, built_kit, raised_descriptors, wait_port
 
-HEADERS = ["Accept: application/json, text/plain, */*", "Accept-Encoding: gzip, deflate, br", "Cookie: session=8f14e45fceea167a5a36dedd4bea2543; theme=dark"]
 PORT, UPSTREAM = 21300, 21301
 
 
@@ -37,7 +36,7 @@ def measure(a, kit, what, count, log):
     try:
         if not wait_port(PORT): raise SystemExit(f"{what} did not start; see {a.work}/growth.log")
         time.sleep(2)  # checks find the endpoints up
-        load = lambda secs: subprocess.run(["taskset", "-c", "0", "wrk", "-t1", "-c64", f"-d{secs}", f"http://127.0.0.1:{PORT}/1k"] + [x for h in HEADERS for x in ("-H", h)],
+        load = lambda secs: subprocess.run(["taskset", "-c", "0", "wrk", "-t1", "-c64", f"-d{secs}", f"http://127.0.0.1:{PORT}/1k"] + [x for h in HDRS for x in ("-H", h)],
                                            capture_output=True, text=True, check=True).stdout
         load(2)
         before, out, after = ticks(proxy.p.pid, thread), load(a.secs), ticks(proxy.p.pid, thread)
@@ -52,8 +51,8 @@ def main():
     p.add_argument("--work", required=True, type=pathlib.Path); p.add_argument("--endpoints", default="2,64,2000"); p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--secs", type=int, default=4); p.add_argument("--bin", default=str(HERE / "../../target/release/serin"))
     a = p.parse_args(); a.work = a.work.resolve(); a.work.mkdir(parents=True, exist_ok=True)
-    subprocess.check_call(["cargo", "build", "--release", "-q"], cwd=HERE / "benchkit")
-    kit, counts = str(HERE / "benchkit/target/release/benchkit"), [int(n) for n in a.endpoints.split(",")]
+    raised_descriptors()
+    kit, counts = built_kit(), [int(n) for n in a.endpoints.split(",")]
     # 64 clients keep up to 64 sockets busy, however few the endpoints are.
     cases = [("serin", n) for n in counts] + [("relay", n) for n in sorted({max(n, 64) for n in counts})]
     got = {c: [] for c in cases}

@@ -143,23 +143,25 @@ impl Socket {
 
     /// Has the runtime tell us of `interest`, if it does not yet.
     fn wait(&mut self, interest: Interest, cx: &mut Context<'_>) -> io::Result<()> {
-        let stream = match std::mem::replace(&mut self.0, Waits::Nowhere) {
-            waits @ Waits::ToReadOrWrite(_) => {
-                self.0 = waits;
-                return Ok(());
-            }
-            Waits::ForNothing(stream) => stream,
+        match self.0 {
+            Waits::ToReadOrWrite(_) => return Ok(()),
             // Who waited to read is asked to do so anew.
-            Waits::ToRead(fd) => {
-                cx.waker().wake_by_ref();
-                fd.into_inner()
-            }
-            Waits::Nowhere => return Err(io::ErrorKind::NotConnected.into()),
-        };
+            Waits::ToRead(_) => cx.waker().wake_by_ref(),
+            Waits::ForNothing(_) | Waits::Nowhere => {}
+        }
         #[expect(deprecated, reason = "a stream that is held keeps its descriptor open")]
-        let fd = AsyncFd::with_interest(stream, interest)?;
+        let fd = AsyncFd::with_interest(self.release()?, interest)?;
         self.0 = if interest.is_writable() { Waits::ToReadOrWrite(fd) } else { Waits::ToRead(fd) };
         Ok(())
+    }
+
+    /// Takes the stream out, off the runtime.
+    fn release(&mut self) -> io::Result<TcpStream> {
+        match std::mem::take(&mut self.0) {
+            Waits::ForNothing(stream) => Ok(stream),
+            Waits::ToRead(fd) | Waits::ToReadOrWrite(fd) => Ok(fd.into_inner()),
+            Waits::Nowhere => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     fn stream(&self) -> io::Result<&TcpStream> {
@@ -223,11 +225,8 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // In this order, or the end would wake us.
-        self.0 = match std::mem::replace(&mut self.0, Waits::Nowhere) {
-            Waits::ToRead(fd) | Waits::ToReadOrWrite(fd) => Waits::ForNothing(fd.into_inner()),
-            as_it_is => as_it_is,
-        };
+        // Off the runtime first, or the end would wake us.
+        self.0 = Waits::ForNothing(self.release()?);
         Poll::Ready(self.stream()?.shutdown(Shutdown::Write))
     }
 }

@@ -44,8 +44,9 @@ fn a_port_and_an_address_have_their_fill() {
     assert!(census.enter(ip(1)).is_ok(), "a place that was left is free");
 }
 
+/// How often it was woken.
 #[derive(Default)]
-struct Count(AtomicUsize);
+pub(super) struct Count(pub(super) AtomicUsize);
 
 impl Wake for Count {
     fn wake(self: Arc<Self>) {

@@ -68,15 +68,10 @@ impl Outbox {
     where
         I: AsyncWrite + ?Sized,
     {
-        let written = match (&self.first, &self.second) {
-            (None, _) => return Poll::Ready(Ok(0)),
-            (Some(first), None) => ready!(io.as_mut().poll_write(cx, first.data()))?,
-            (Some(first), Some(second)) => {
-                let parts: [IoSlice<'_>; 2] = [first.as_io(), second.as_io()];
-                ready!(io.as_mut().poll_write_vectored(cx, &parts))?
-            }
-        };
-        Poll::Ready(self.drop_written(written))
+        self.poll_with(|parts| match parts {
+            [whole] => io.as_mut().poll_write(cx, whole),
+            parts => io.as_mut().poll_write_vectored(cx, parts),
+        })
     }
 
     /// Writes once what nothing but the end of the connection follows. It waits for that end, which
@@ -86,22 +81,23 @@ impl Outbox {
         socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let written = match (&self.first, &self.second) {
-            (None, _) => return Poll::Ready(Ok(0)),
-            (Some(first), None) => ready!(socket.poll_write_last(cx, &[first.as_io()]))?,
-            (Some(first), Some(second)) => {
-                ready!(socket.poll_write_last(cx, &[first.as_io(), second.as_io()]))?
-            }
-        };
-        Poll::Ready(self.drop_written(written))
+        self.poll_with(|parts| socket.poll_write_last(cx, parts))
     }
 
-    /// Drops the first `count` bytes, which were written.
-    fn drop_written(&mut self, count: usize) -> io::Result<usize> {
-        if count == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+    /// Gives what there is to `write`, and drops what that took.
+    fn poll_with(
+        &mut self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let mut written = match (&self.first, &self.second) {
+            (None, _) => return Poll::Ready(Ok(0)),
+            (Some(first), None) => ready!(write(&[first.as_io()]))?,
+            (Some(first), Some(second)) => ready!(write(&[first.as_io(), second.as_io()]))?,
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        let mut written = count;
+        let count = written;
         if let Some(first) = &mut self.first {
             let of_first = written.min(first.len());
             first.advance(of_first);
@@ -118,7 +114,7 @@ impl Outbox {
                 self.first = None;
             }
         }
-        Ok(count)
+        Poll::Ready(Ok(count))
     }
 }
 
