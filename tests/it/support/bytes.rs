@@ -84,10 +84,14 @@ impl RawUpstream {
 /// A proxy with `stable` as its stable pool, without checks and with a canary that gets nothing.
 /// `listener` goes into the listener's table, `keys` into the service's.
 pub(crate) async fn proxy_before(stable: SocketAddr, listener: &str, keys: &str) -> TestProxy {
-    let text = super::config(&[], &[], &format!("health = {{ off = true }}\n{keys}"), "")
+    TestProxy::start(&config_before(stable, listener, keys)).await
+}
+
+/// The configuration of such a proxy.
+pub(crate) fn config_before(stable: SocketAddr, listener: &str, keys: &str) -> String {
+    super::config(&[], &[], &format!("health = {{ off = true }}\n{keys}"), "")
         .replace("endpoints = []", &format!("endpoints = [\"{stable}\"]"))
-        .replace("[listeners.web]", &format!("[listeners.web]\n{listener}"));
-    TestProxy::start(&text).await
+        .replace("[listeners.web]", &format!("[listeners.web]\n{listener}"))
 }
 
 impl Drop for RawUpstream {

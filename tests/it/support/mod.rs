@@ -15,7 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub(crate) use bytes::{
-    RawClient, RawUpstream, Then, assert_lines, came_to, closed_after, proxy_before, read_head,
+    RawClient, RawUpstream, Then, assert_lines, came_to, closed_after, config_before, proxy_before,
+    read_head,
 };
 pub(crate) use client::{Answer, Client, get, raw};
 pub(crate) use observer::Observer;

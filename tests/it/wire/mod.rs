@@ -4,6 +4,7 @@
 mod hops;
 mod http2;
 mod leaving;
+mod memory;
 mod repeating;
 mod requests;
 mod streams;

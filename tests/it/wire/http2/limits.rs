@@ -11,7 +11,8 @@ use crate::support::frames::{
     PREFACE, RST_STREAM, SETTINGS, block, frame, head, word,
 };
 use crate::support::{
-    Behaviour, PATIENCE, RawClient, RawUpstream, Then, Upstream, came_to, eventually,
+    Behaviour, PATIENCE, RawClient, RawUpstream, Serin, Then, Upstream, came_to, config_before,
+    eventually,
 };
 use crate::wire::OK;
 
@@ -60,9 +61,13 @@ async fn an_idle_connection_is_told_before_it_is_closed() {
 }
 
 #[tokio::test]
-async fn whoever_floods_us_is_told_to_calm_down() {
+async fn whoever_floods_us_is_told_to_calm_down_and_fills_no_memory() {
     let upstream = RawUpstream::answering(OK, Then::Keep).await;
-    let proxy = upstream.behind_proxy("", "").await;
+    let dir = tempfile::tempdir().unwrap();
+    let text = config_before(upstream.address, "", "");
+    std::fs::write(dir.path().join("proxy.toml"), text).unwrap();
+    let serin = Serin::start(dir.path());
+    let before = serin.peak_kb();
     let open = head(1, &GET[..], false);
     let reset = |stream: u32| {
         [head(stream, &GET, true), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
@@ -93,7 +98,7 @@ async fn whoever_floods_us_is_told_to_calm_down() {
         ),
     ];
     for (what, first, bytes, times) in floods {
-        let client = FrameClient::connect(proxy.address).await;
+        let client = FrameClient::connect(serin.address).await;
         let (mut reads, mut writes) = client.0.into_split();
         let flooding = tokio::spawn(async move {
             use tokio::io::AsyncWriteExt;
@@ -111,8 +116,9 @@ async fn whoever_floods_us_is_told_to_calm_down() {
         flooding.abort();
         let calm = frame_of(&got, GOAWAY).map(|payload| word(&payload[4..]));
         assert_eq!(calm, Some(CALM), "{what}: {} bytes came", got.len());
+        let grown = serin.peak_kb() - before;
+        assert!(grown < 4 << 10, "{what}: {grown} KB");
     }
-    proxy.stop().await;
 }
 
 /// Each byte of it stands for 4 KB (RFC 7541 §7.3).
