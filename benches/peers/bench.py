@@ -18,6 +18,8 @@ CASES  h1-c64 h1-c512        1 KB over keep-alive HTTP/1.1, wrk
        h1-64k h1-1m          larger bodies (MB/s, CPU us per MB)
        h1-post16k            16 KB uploads
        tls-h1 tls-h2 h2-c1   TLS-terminated, wrk / h2load (h2: 16 connections x 16 streams; h2-c1: 1 x 64)
+       tls-64k tls-1m        larger bodies over TLS
+       h2-64k h2-1m h2-post16k   the same over HTTP/2 and TLS, and uploads (16 connections x 4 streams)
        newconn tls-newconn   a connection per request
        lat                   latency at a fixed rate, open loop (benchkit), without coordinated omission; 'direct' is the floor
        idle                  RSS with 10,000 idle keep-alive client connections that made one request each
@@ -28,7 +30,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TICK = os.sysconf("SC_CLK_TCK")
 HDRS = ["User-Agent: Mozilla/5.0 (X11; Linux x86_64) bench/1.0", "Accept: application/json, text/plain, */*", "Accept-Encoding: gzip, deflate, br",
         "Accept-Language: en-GB,en;q=0.9", "Cookie: session=8f14e45fceea167a5a36dedd4bea2543; theme=dark"]
-CASES = ["h1-c64", "h1-c512", "h1-64k", "h1-1m", "h1-post16k", "tls-h1", "tls-h2", "h2-c1", "newconn", "tls-newconn", "lat", "idle"]
+CASES = ["h1-c64", "h1-c512", "h1-64k", "h1-1m", "h1-post16k", "tls-h1", "tls-64k", "tls-1m", "tls-h2", "h2-c1", "h2-64k", "h2-1m", "h2-post16k", "newconn", "tls-newconn", "lat", "idle"]
 
 
 def sub(text, env):
@@ -128,6 +130,7 @@ class Bench:
                                    "-addext", "subjectAltName=DNS:bench.local,IP:127.0.0.1", "-keyout", str(k), "-out", str(c)], stderr=subprocess.DEVNULL)
             pem.write_text(c.read_text() + k.read_text())
         (self.work / "post.lua").write_text("wrk.method='POST'\nwrk.body=string.rep('x',16384)\nwrk.headers['Content-Type']='application/octet-stream'\n")
+        (self.work / "post.bin").write_bytes(b"x" * 16384)
         os.chmod(self.work, 0o755)
         for f in (c, k, pem): os.chmod(f, 0o644)  # workers may run as another user
         self.tlsfiles = dict(cert=c, key=k, pem=pem)
@@ -166,10 +169,13 @@ class Bench:
         h = [x for v in HDRS for x in ("-H", v)]
         u = f"http://127.0.0.1:{port}"; t = f"https://127.0.0.1:{tls_port}"
         wrk = lambda c, url, *x: ["wrk", "-t1", f"-c{c}", f"-d{secs}s", "--latency", *h, *x, url]
+        h2load = lambda c, m, path, *x: ["h2load", "-t1", f"-c{c}", f"-m{m}", f"-D{secs}", *h, *x, t + path]
         cmd = {"h1-c64": lambda: wrk(64, u + "/1k"), "h1-c512": lambda: wrk(512, u + "/1k"), "h1-64k": lambda: wrk(64, u + "/64k"), "h1-1m": lambda: wrk(16, u + "/1m"),
                "h1-post16k": lambda: wrk(64, u + "/1k", "-s", str(self.work / "post.lua")),
                "tls-h1": lambda: wrk(64, t + "/1k"), "newconn": lambda: wrk(64, u + "/1k", "-H", "Connection: close"), "tls-newconn": lambda: wrk(32, t + "/1k", "-H", "Connection: close"),
-               "tls-h2": lambda: ["h2load", "-t1", "-c16", "-m16", f"-D{secs}", *h, t + "/1k"], "h2-c1": lambda: ["h2load", "-t1", "-c1", "-m64", f"-D{secs}", *h, t + "/1k"],
+               "tls-64k": lambda: wrk(64, t + "/64k"), "tls-1m": lambda: wrk(16, t + "/1m"),
+               "tls-h2": lambda: h2load(16, 16, "/1k"), "h2-c1": lambda: h2load(1, 64, "/1k"), "h2-64k": lambda: h2load(16, 4, "/64k"), "h2-1m": lambda: h2load(16, 1, "/1m"),
+               "h2-post16k": lambda: h2load(16, 4, "/1k", "-d", str(self.work / "post.bin")),
                "lat": lambda: [self.kit, "openloop", "--port", str(port), "--rate", str(self.a.rate), "--conns", "64", "--secs", str(secs)]}[case]()
         pr = Proc(cmd, self.load_cpu, log=self.log, stdout=subprocess.PIPE); out = pr.p.communicate()[0].decode(); self.log.write(f"$ {' '.join(cmd)}\n{out}\n"); self.log.flush()
         if case == "lat": return {**json.loads(out), "requests": json.loads(out)["n"]}
@@ -264,7 +270,7 @@ def report(res, peers, skipped):
             for n, rs in sorted(per.items(), key=lambda x: med(x[1], key)):
                 out.append(f"| {n} | {med(rs,'p50_us'):.0f} | {med(rs,'p99_us'):.0f} | {med(rs,'p999_us'):.0f} | {med(rs,'p50_us')-med(d,'p50_us'):.0f} | {med(rs,'p99_us')-med(d,'p99_us'):.0f} | {med(rs,'cpu_us'):.1f} | {med(rs,'other_proxy_core')*100:.0f}/{med(rs,'other_load_core')*100:.0f} |")
         else:
-            big = c in ("h1-64k", "h1-1m")
+            big = c.endswith(("-64k", "-1m"))
             out += ["| peer | CPU us/req | min..max | x best peer | of it user | req/s | " + ("MB/s | CPU us/MB | " if big else "") + "proxy core % | load core % | other % | errors | canary % |", "|---|--:|--:|--:|--:|--:|" + ("--:|--:|" if big else "") + "--:|--:|--:|--:|--:|"]
             for n, rs in sorted(per.items(), key=lambda x: med(x[1], key)):
                 x = "" if n == "direct" or not best else f"{med(rs,'cpu_us')/best:.2f}"

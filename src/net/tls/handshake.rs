@@ -23,6 +23,9 @@ use crate::net::{Drained, Socket};
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long a handshake may go on when we are to end.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// How much may be encrypted before the client takes it: a head and the largest piece of a body, so
+/// that they leave in one write.
+const AT_ONCE: usize = 80 << 10;
 /// The fatal alert `unrecognized_name` (RFC 6066 §3) as a record (RFC 8446 §5.1, §6).
 const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
 /// For those who write `http://` where it is `https://`.
@@ -125,10 +128,12 @@ impl Acceptor {
             return Err(Refused::UnknownName(name));
         }
         let rest = StartHandshake::from_parts(accepted, stream);
-        match timeout_at(end, rest.into_stream(Arc::clone(&self.config))).await {
-            Ok(done) => done.map_err(Refused::Failed),
-            Err(_) => Err(Refused::TooLong),
-        }
+        let mut stream = match timeout_at(end, rest.into_stream(Arc::clone(&self.config))).await {
+            Ok(done) => done.map_err(Refused::Failed)?,
+            Err(_) => return Err(Refused::TooLong),
+        };
+        stream.get_mut().1.set_buffer_limit(Some(AT_ONCE));
+        Ok(stream)
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) mod connection;
 pub(super) mod fields;
 pub(super) mod framing;
 pub(super) mod link;
-mod outbox;
+pub(super) mod outbox;
 pub(super) mod parse;
 pub(super) mod reader;
 pub(super) mod side;

@@ -119,7 +119,7 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::wire) mod tests {
     use super::*;
 
     #[test]
@@ -147,7 +147,10 @@ mod tests {
     }
 
     /// A socket that takes so many bytes of each write.
-    struct Takes<'a>(usize, &'a mut Vec<u8>);
+    pub(in crate::wire) struct Takes<'a>(
+        pub(in crate::wire) usize,
+        pub(in crate::wire) &'a mut Vec<u8>,
+    );
 
     impl AsyncWrite for Takes<'_> {
         fn poll_write(

@@ -52,16 +52,27 @@ impl Out {
         moved: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while let Some(slab) = self.slabs.front_mut() {
-            match ready!(io.as_mut().poll_write(cx, slab.data()))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => {
-                    slab.advance(count);
-                    *moved = true;
-                    self.is_held_back = true;
+        while let Some(first) = self.slabs.front() {
+            let written = match self.slabs.get(1) {
+                None => io.as_mut().poll_write(cx, first.data()),
+                Some(second) => {
+                    io.as_mut().poll_write_vectored(cx, &[first.as_io(), second.as_io()])
                 }
+            };
+            let mut count = ready!(written)?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.slabs.pop_front_if(|slab| slab.is_empty());
+            (*moved, self.is_held_back) = (true, true);
+            while let Some(slab) = self.slabs.front_mut() {
+                let of_this = count.min(slab.len());
+                slab.advance(of_this);
+                count -= of_this;
+                if !slab.is_empty() {
+                    break;
+                }
+                self.slabs.pop_front();
+            }
         }
         if self.is_held_back {
             // TLS may hold some of it.
@@ -69,5 +80,31 @@ impl Out {
             self.is_held_back = false;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::DATA;
+    use super::*;
+    use crate::wire::h1::outbox::tests::Takes;
+
+    #[test]
+    fn all_frames_leave_in_order_however_few_bytes_are_taken_at_once() {
+        for at_once in [1000, 50_000, usize::MAX] {
+            let (mut out, mut taken, mut all) = (Out::default(), Vec::new(), Vec::new());
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            for number in 0..12 {
+                assert_eq!(out.is_full(), number >= 4, "{number} frames");
+                let payload = [number; 16 << 10];
+                out.push(DATA, 0, 7, &payload);
+                all.extend([&[0, 0x40, 0, DATA, 0, 0, 0, 0, 7][..], &payload].concat());
+            }
+            let mut moved = false;
+            let mut socket = Takes(at_once, &mut taken);
+            let drained = out.poll_drain(Pin::new(&mut socket), &mut moved, &mut cx);
+            assert!(matches!(drained, Poll::Ready(Ok(()))) && moved && out.is_empty());
+            assert!(taken == all, "{at_once} at once");
+        }
     }
 }
