@@ -73,10 +73,13 @@ where
             }
         }
     }
-    while let Ok(accepted) = accept(listener.get_ref()) {
-        admit(accepted, &port, &drain, &spare, &service);
+    loop {
+        match accept(listener.get_ref()) {
+            Ok(accepted) => admit(accepted, &port, &drain, &spare, &service),
+            Err(error) if is_the_clients(&error) => {}
+            Err(_) => return Ok(()),
+        }
     }
-    Ok(())
 }
 
 /// What was accepted, and where it comes from.

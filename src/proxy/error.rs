@@ -51,7 +51,6 @@ impl Error {
     pub(super) fn response<W>(&self) -> wire::Response<W> {
         let mut head = wire::ResponseHead::new(self.status());
         head.set_static("content-type", "text/plain; charset=utf-8");
-        head.set_static("via", "1.1 serin");
         if matches!(self, Self::NoEndpoint { .. }) {
             head.set_static("retry-after", "1");
         }

@@ -209,7 +209,9 @@ impl Registry {
             entry.leaving.clear();
         } else if !entry.leaving.is_empty() {
             endpoints.extend(entry.leaving.iter().map(|checked| Arc::clone(&checked.endpoint)));
-            self.unsettled.push(key.clone());
+            if !self.unsettled.contains(key) {
+                self.unsettled.push(key.clone());
+            }
         }
         entry.pool = Arc::new(Pool {
             name: key.1.clone(),

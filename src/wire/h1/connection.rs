@@ -230,6 +230,7 @@ where
     fn begin(&mut self, taken: Taken) -> State {
         let Taken { mut head, framing, asked, is_for_us, .. } = taken;
         (self.since, self.looked_at, self.end) = (None, 0, None);
+        self.was_probed = false;
         let mut side = self.side.borrow_mut();
         side.inbox.take_if(|slab| slab.is_empty());
         side.begin(framing, self.server.rules.body_bytes);
@@ -278,12 +279,11 @@ where
                     }
                 }
                 // Whoever hangs up takes its request along.
-                if let Poll::Ready(ended) = side.poll_ended(cx) {
-                    if ended.is_err() {
-                        return Poll::Ready(Err(End::Closed));
-                    }
-                    self.probe = Some(clock::now() + PROBE_AFTER);
-                    self.was_probed = false;
+                if side.is_gone(cx) {
+                    return Poll::Ready(Err(End::Closed));
+                }
+                if side.ended {
+                    self.probe.get_or_insert_with(|| clock::now() + PROBE_AFTER);
                 }
                 Poll::Pending
             }
@@ -323,7 +323,7 @@ where
         self.answer = None;
         (self.stuck, self.hush) = (None, None);
         let side = self.side.borrow();
-        if kept && side.reader.is_done() && !self.is_draining {
+        if kept && side.reader.is_done() {
             Poll::Ready(Ok(State::Idle))
         } else {
             Poll::Ready(Ok(State::Leaving))
@@ -334,11 +334,11 @@ where
     /// cannot be told from it until something is sent.
     fn poll_listener(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         let mut side = self.side.borrow_mut();
-        if let Poll::Ready(Err(_)) = side.poll_ended(cx) {
+        if side.is_gone(cx) {
             return Poll::Ready(Err(End::Closed));
         }
-        if side.ended && self.hush.is_none() {
-            self.hush = Some(clock::now());
+        if side.ended {
+            self.hush.get_or_insert_with(clock::now);
         }
         Poll::Pending
     }

@@ -122,7 +122,10 @@ impl Link {
                         }
                         match self.take_head(taken, head) {
                             Ok(None) => continue,
-                            Ok(Some(answered)) => return Poll::Ready(Ok(answered)),
+                            Ok(Some(answered)) => {
+                                self.limit = None;
+                                return Poll::Ready(Ok(answered));
+                            }
                             Err(error) => return Poll::Ready(Err(error)),
                         }
                     }
@@ -171,7 +174,6 @@ impl Link {
             _ => {
                 self.reader = Reader::new(answered.framing);
                 self.keep = answered.keep;
-                self.limit = None;
                 Ok(Some((head, answered.framing)))
             }
         }

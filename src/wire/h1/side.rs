@@ -145,21 +145,21 @@ impl<I: Io + ?Sized> Side<I> {
         read
     }
 
-    /// Completes when the client has ended its half, or has gone. What it asks meanwhile is kept for
-    /// later, up to a bound: behind it an end would not be seen.
-    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Whether the client has gone; `ended` tells whether it has ended its half. What it asks
+    /// meanwhile is kept for later, up to a bound: behind it neither would be seen.
+    pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
         while self.reader.is_done()
             && !self.ended
             && self.inbox.as_ref().is_none_or(|slab| slab.len() < AHEAD_MAX)
         {
             match self.poll_read(cx) {
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(end) => return Poll::Ready(end.map(drop)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return true,
                 Poll::Pending => break,
             }
         }
         self.inbox.as_mut().into_iter().for_each(Slab::shrink);
-        Poll::Pending
+        false
     }
 
     /// The next bytes of the request's body.
@@ -181,7 +181,7 @@ impl<I: Io + ?Sized> Side<I> {
                     Poll::Ready(_) => return Poll::Ready(Some(Err(Error::ClientBody))),
                 }
             };
-            self.waiting = None;
+            (self.waiting, self.late) = (None, false);
             match self.reader.take(&mut slab) {
                 Ok(rest) => self.inbox = rest,
                 Err(_) => return Poll::Ready(Some(Err(Error::ClientBody))),

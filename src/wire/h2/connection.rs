@@ -205,6 +205,10 @@ where
             }
         }
         slab.advance(used);
+        if used > 0 && !self.intake.is_in_block() {
+            // What was waited for is there; what has come behind it is waited for anew.
+            self.rest = None;
+        }
         if self.session.last() != last {
             self.idle = None;
         }

@@ -80,10 +80,15 @@ impl Intake {
         self.has_greeted
     }
 
+    /// Whether a header block has begun, and not ended.
+    pub(super) const fn is_in_block(&self) -> bool {
+        self.block_of.is_some()
+    }
+
     /// Whether, with `rest` left over, the rest of something is to come that is no body.
     pub(super) fn is_amid(&self, rest: &[u8]) -> bool {
         let is_body = FrameHead::read(rest).is_some_and(|head| head.kind == DATA);
-        self.block_of.is_some() || !rest.is_empty() && !is_body
+        self.is_in_block() || !rest.is_empty() && !is_body
     }
 
     /// Takes what comes first off `bytes`; `None` where more must come.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::OK;
 use super::http2::POST;
 use crate::support::frames::{DATA, FrameClient, GET, GOAWAY, frame, head};
-use crate::support::{Behaviour, RawClient, RawUpstream, Then, Upstream, eventually, proxy_before};
+use crate::support::{
+    Behaviour, LOOPBACK, PATIENCE, RawClient, RawUpstream, Then, Upstream, eventually,
+    proxy_before, read_head,
+};
 
 const UPLOAD: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
 
@@ -48,18 +52,67 @@ async fn a_client_that_leaves_amid_its_body_takes_its_request_along() {
 /// There is no status left to say it with.
 #[tokio::test]
 async fn a_bad_chunk_after_the_answer_has_begun_breaks_it_off() {
-    let half = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
-    let upstream = RawUpstream::answering_after("2\r\nok\r\n", half, Then::Keep).await;
-    let proxy = upstream.behind_proxy("", "").await;
+    // A failure that the upstream has admitted is one whatever the client does then.
+    for (status, errors) in [("200 OK", 0), ("500 Internal Server Error", 1)] {
+        let half = format!("HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+        let upstream = RawUpstream::answering_after("2\r\nok\r\n", half, Then::Keep).await;
+        let proxy = upstream.behind_proxy("", "").await;
+        let mut client = RawClient::connect(proxy.address).await;
+        client.send(UPLOAD).await;
+        client.until("4\r\nhalf\r\n").await;
+        client.send("+1\r\na\r\n").await;
+        let (got, _) = client.rest().await;
+        assert!(!got.contains("0\r\n\r\n"), "it looks whole: {got}");
+        eventually("the upstream hears of it", || async { upstream.closed() == 1 }).await;
+        assert!(upstream.only().ends_with("2\r\nok\r\n"), "{}", upstream.only());
+        let charged = || async { proxy.shop().await.stable.errors == errors };
+        eventually("it is charged, or is not", charged).await;
+        proxy.stop().await;
+    }
+}
+
+/// The answer before it said that the connection stays.
+#[tokio::test]
+async fn a_request_that_is_there_when_a_drain_begins_is_served() {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let proxy = proxy_before(listener.local_addr().unwrap(), "", "").await;
     let mut client = RawClient::connect(proxy.address).await;
-    client.send(UPLOAD).await;
-    client.until("4\r\nhalf\r\n").await;
-    client.send("+1\r\na\r\n").await;
-    let (got, _) = client.rest().await;
-    assert!(!got.contains("0\r\n\r\n"), "it looks whole: {got}");
-    eventually("the upstream hears of it", || async { upstream.closed() == 1 }).await;
-    assert!(upstream.only().ends_with("2\r\nok\r\n"), "{}", upstream.only());
-    assert_eq!(proxy.shop().await.stable.errors, 0);
+    client.send("GET /1 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    read_head(&mut upstream).await.unwrap();
+    upstream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await.unwrap();
+    assert!(!client.until("half").await.contains("connection"));
+    client.send("GET /2 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let stopping = tokio::spawn(proxy.stop());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    upstream.write_all(b"half").await.unwrap();
+    assert!(read_head(&mut upstream).await.unwrap().starts_with("GET /2 "));
+    upstream.write_all(OK.as_bytes()).await.unwrap();
+    let (got, clean) = client.rest().await;
+    assert!(clean && got.starts_with("halfHTTP/1.1 200 ") && got.ends_with("ok"), "{got}");
+    assert!(got.contains("\r\nconnection: close\r\n"), "{got}");
+    stopping.await.unwrap();
+}
+
+/// That it ended its half may have been seen while the request before was served.
+#[tokio::test]
+async fn a_client_that_leaves_after_its_second_request_takes_it_along() {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let limits = "timeouts = { first_byte = \"1h\", total = \"1h\" }";
+    let proxy = proxy_before(listener.local_addr().unwrap(), "", limits).await;
+    let mut client = RawClient::connect(proxy.address).await;
+    let get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    client.send(get.repeat(2)).await;
+    client.0.shutdown().await.unwrap();
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    read_head(&mut upstream).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    upstream.write_all(OK.as_bytes()).await.unwrap();
+    read_head(&mut upstream).await.unwrap();
+    drop(client);
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, upstream.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "the upstream never heard of it");
     proxy.stop().await;
 }
 

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::OK;
+use crate::support::frames::{DATA, FrameClient, GET, HEADERS, frame, head};
 use crate::support::{LOOPBACK, RawClient, RawUpstream, Then, came_to, eventually, read_head};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
@@ -43,6 +44,29 @@ async fn a_tunnel_carries_bytes_both_ways_until_one_side_ends_it() {
     eventually("the upstream hears of the end", || async { upstream.closed() == 1 }).await;
     assert_eq!(client.rest().await.0, "");
     came_to(&proxy, "2xx", 1).await;
+    proxy.stop().await;
+}
+
+/// What a request may wait for is no limit of what it became.
+#[tokio::test]
+async fn a_tunnel_may_be_silent_from_the_beginning() {
+    let switches = SWITCHES.trim_end_matches("hello");
+    let upstream = RawUpstream::answering(switches, Then::Keep).await;
+    let limits = "timeouts = { first_byte = \"200ms\", total = \"300ms\" }";
+    let proxy = upstream.behind_proxy("", limits).await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send(UPGRADE).await;
+    client.until("\r\n\r\n").await;
+    let mut stream = FrameClient::connect(proxy.address).await;
+    let fields = [(":method", "CONNECT"), (":protocol", "websocket"), GET[1], GET[2], GET[3]];
+    stream.send(head(1, &fields, false)).await;
+    stream.until(HEADERS).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    client.send("late\r\n\r\n").await;
+    assert_eq!(client.until("y\r\n\r\n").await, switches, "the upstream's second answer");
+    stream.send(frame(DATA, 0, 1, b"late\r\n\r\n")).await;
+    assert_eq!(stream.until(DATA).await.payload, switches.as_bytes());
+    assert_eq!(proxy.shop().await.stable.errors, 0);
     proxy.stop().await;
 }
 

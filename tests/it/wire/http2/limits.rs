@@ -46,6 +46,24 @@ async fn whoever_says_half_of_what_it_wants_is_left() {
     proxy.stop().await;
 }
 
+/// Each of what it says is in time, though there is always half of the next.
+#[tokio::test]
+async fn whoever_speaks_slowly_without_a_pause_is_heard() {
+    const REQUESTS: u32 = 9;
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("timeouts = { head = \"500ms\" }", "").await;
+    let mut client = FrameClient::connect(proxy.address).await;
+    let all: Vec<u8> = (0..REQUESTS).flat_map(|number| head(2 * number + 1, &GET, true)).collect();
+    let each = all.len() / REQUESTS as usize;
+    client.send(&all[..each / 2]).await;
+    for rest in all[each / 2..].chunks(each) {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        client.send(rest).await;
+    }
+    assert_eq!(client.fate(2 * REQUESTS - 1).await, Fate::Status(200));
+    proxy.stop().await;
+}
+
 #[tokio::test]
 async fn an_idle_connection_is_told_before_it_is_closed() {
     let upstream = RawUpstream::answering(OK, Then::Keep).await;
