@@ -65,14 +65,9 @@ impl Census {
         Ok(Place { census: Arc::clone(self), ip })
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).all
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngExt;
 
@@ -30,31 +31,22 @@ struct Failed {
     again: Option<(Head, Body)>,
 }
 
-/// Whether a request that was sent may be sent once more.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Repeat {
-    /// Where sending it twice is the same as sending it once.
-    IfIdempotent,
-    /// It was sent twice.
-    Never,
-}
-
-impl Repeat {
-    /// A copy to be sent again; a request with a body has none.
-    fn copy(self, head: &Head, body: &Body) -> Option<Head> {
-        let may_be = self == Self::IfIdempotent && body.is_done() && head.is_idempotent();
-        may_be.then(|| head.clone())
-    }
-}
-
-/// The endpoints of a pool that a request was offered to; held in place, for every request has one.
-#[derive(Default)]
-struct Tried {
+/// Whom a request was offered to; held in place, for every request has one.
+struct Offers {
+    /// The endpoints, of one pool.
     ids: [u64; OFFERS],
     count: usize,
+    /// Whether the last of them broke off.
+    was_reset: bool,
+    /// Whether it may be sent once more where sending it twice is the same as sending it once.
+    may_repeat: bool,
 }
 
-impl Tried {
+impl Offers {
+    const fn none(may_repeat: bool) -> Self {
+        Self { ids: [0; OFFERS], count: 0, was_reset: false, may_repeat }
+    }
+
     fn add(&mut self, id: u64) {
         if let Some(free) = self.ids.get_mut(self.count) {
             *free = id;
@@ -72,6 +64,11 @@ impl Tried {
 
     const fn is_full(&self) -> bool {
         self.count == OFFERS
+    }
+
+    /// A copy of a request, to be sent once more; one with a body has none.
+    fn copy(&self, (head, body): &(Head, Body)) -> Option<Head> {
+        (self.may_repeat && body.is_done() && head.is_idempotent()).then(|| head.clone())
     }
 }
 
@@ -92,21 +89,18 @@ pub(super) async fn forward(
     if service.canary.is_none() {
         role = Role::Stable;
     }
-    let mut tried = Tried::default();
-    let mut repeat = Repeat::IfIdempotent;
-    let (mut was_reset, mut may_return) = (false, true);
+    let mut offers = Offers::none(true);
     loop {
-        let mut chosen = choose(&side.pool, &worker, &tried);
-        if chosen.is_none() && was_reset && role == Role::Stable && may_return {
+        let mut chosen = choose(&side.pool, &worker, &offers);
+        if chosen.is_none() && offers.was_reset && role == Role::Stable {
             // There is no other to send it to once more.
-            may_return = false;
-            chosen = choose(&side.pool, &worker, &Tried::default());
+            chosen = choose(&side.pool, &worker, &Offers::none(false));
         }
         let failed = match chosen {
             Some(endpoint) => {
-                tried.add(endpoint.id);
+                offers.add(endpoint.id);
                 exchange.given_to(endpoint.begin());
-                match attempt(&worker, side, &endpoint, request, &mut repeat).await {
+                match attempt(&worker, side, endpoint, request, &mut offers).await {
                     Ok((mut head, mut body)) => {
                         if part == Part::Forward {
                             rehearse::name(&mut head, &side.pool);
@@ -120,52 +114,49 @@ pub(super) async fn forward(
                     Err(failed) => failed,
                 }
             }
-            None => Failed { error: no_endpoint(&side.pool, &tried), again: Some(request) },
+            None if offers.is_empty() => {
+                Failed { error: no_endpoint(&side.pool), again: Some(request) }
+            }
+            None => Failed { error: Error::Connect, again: Some(request) },
         };
-        let Some(again) = failed.again else {
+        let exhausted = chosen.is_none() || offers.is_full();
+        // Before its first check a pool is not at fault for taking nothing.
+        if offers.is_empty() && side.pool.standing() == Standing::Unknown {
+            exchange.moved_to(slots.of(role));
+        }
+        let Some(again) = failed.again.filter(|_| !exhausted || role == Role::Canary) else {
             exchange.failed(failed.error.outcome());
             return Err(failed.error);
         };
         request = again;
-        was_reset = matches!(failed.error, Error::Wire(wire::Error::Reset));
-        let exhausted = matches!(failed.error, Error::NoEndpoint { .. }) || tried.is_full();
-        // Before its first check a pool is not at fault for taking nothing.
-        if tried.is_empty() && side.pool.standing() == Standing::Unknown {
-            exchange.moved_to(slots.of(role));
-        }
-        if exhausted && role == Role::Stable {
-            let error = if tried.is_empty() { failed.error } else { Error::Connect };
-            exchange.failed(error.outcome());
-            return Err(error);
-        }
         exchange.attempt_failed(failed.error.outcome());
+        offers.was_reset = matches!(failed.error, Error::Wire(wire::Error::Reset));
         if exhausted {
             role = Role::Stable;
-            tried = Tried::default();
+            offers = Offers::none(offers.may_repeat);
             side = &service.stable;
         }
         exchange.moved_to(slots.of(role));
     }
 }
 
-fn choose(pool: &Pool, worker: &Worker, tried: &Tried) -> Option<Arc<Endpoint>> {
+fn choose<'a>(pool: &'a Pool, worker: &Worker, offers: &Offers) -> Option<&'a Arc<Endpoint>> {
     let endpoints = &pool.endpoints;
     let load = |index: usize| {
         let endpoint: &Endpoint = &endpoints[index];
-        (endpoint.is_available() && !tried.has(endpoint.id)).then(|| endpoint.in_flight())
+        (endpoint.is_available() && !offers.has(endpoint.id)).then(|| endpoint.in_flight())
     };
     let draw = worker.random.borrow_mut().random();
     let chosen = match pool.balance {
         Balance::LeastRequest => pick::least_request(endpoints.len(), draw, load),
         Balance::RoundRobin => pick::round_robin(endpoints.len(), worker.turn(), load),
     };
-    chosen.map(|index| Arc::clone(&endpoints[index]))
+    chosen.map(|index| &endpoints[index])
 }
 
-fn no_endpoint(pool: &Pool, tried: &Tried) -> Error {
+fn no_endpoint(pool: &Pool) -> Error {
     let name = &pool.name;
     let reason = match (&pool.health_path, pool.endpoints.len()) {
-        _ if !tried.is_empty() => format!("no endpoint of pool {name} could be reached"),
         (_, 0) => format!("pool {name} has no address yet: its names do not resolve"),
         (Some(path), count) => format!(
             "none of the {count} endpoints of pool {name} passes GET {path}; see `serin status`"
@@ -177,47 +168,46 @@ fn no_endpoint(pool: &Pool, tried: &Tried) -> Error {
 
 /// Offers a request to one endpoint.
 async fn attempt(
-    worker: &Rc<Worker>,
+    worker: &Worker,
     side: &Side,
-    endpoint: &Arc<Endpoint>,
+    endpoint: &Endpoint,
     request: (Head, Body),
-    repeat: &mut Repeat,
+    offers: &mut Offers,
 ) -> Result<(ResponseHead, Body), Failed> {
-    let (head, body) = request;
     let limits = side.pool.timeouts;
     let limit = limits.first_byte.min(limits.total);
-    let (head, body) = match worker.idle.take(endpoint.id) {
-        None => (head, body),
-        Some(connection) => {
-            // An idle connection may have been closed under our hands.
-            let copy = repeat.copy(&head, &body);
-            match connection.send(head, body, limit).await {
-                Ok(answer) => return Ok(answer),
-                Err(Unanswered { unsent: Some(request), .. }) => *request,
-                Err(Unanswered { error: wire::Error::Reset, unsent: None }) => match copy {
-                    Some(head) => {
-                        *repeat = Repeat::Never;
-                        (head, Body::empty())
-                    }
-                    None => return Err(wire::Error::Reset.into()),
-                },
-                Err(Unanswered { error, .. }) => return Err(error.into()),
-            }
-        }
+    let request = match worker.idle.take(endpoint.id) {
+        None => request,
+        // An idle connection may have been closed under our hands.
+        Some(idle) => match send(idle, request, limit, offers).await {
+            Err(Failed { again: Some(request), .. }) => request,
+            done => return done,
+        },
     };
-    let Ok(connection) = open(worker, endpoint, side).await else {
-        return Err(Failed { error: Error::Connect, again: Some((head, body)) });
-    };
-    let copy = repeat.copy(&head, &body);
+    match open(worker, endpoint, side).await {
+        Ok(connection) => send(connection, request, limit, offers).await,
+        Err(()) => Err(Failed { error: Error::Connect, again: Some(request) }),
+    }
+}
+
+/// Sends a request over one connection.
+async fn send(
+    connection: Connection,
+    request: (Head, Body),
+    limit: Duration,
+    offers: &mut Offers,
+) -> Result<(ResponseHead, Body), Failed> {
+    let copy = offers.copy(&request);
+    let (head, body) = request;
     connection.send(head, body, limit).await.map_err(|Unanswered { error, unsent }| {
-        let unsent = unsent.map(|request| *request);
-        let again = match (error, unsent, copy) {
+        let again = match (unsent, error, copy) {
+            (Some(unsent), ..) => Some(*unsent),
             // Nothing came back.
-            (wire::Error::Reset, None, Some(head)) => {
-                *repeat = Repeat::Never;
+            (None, wire::Error::Reset, Some(head)) => {
+                offers.may_repeat = false;
                 Some((head, Body::empty()))
             }
-            (_, unsent, _) => unsent,
+            _ => None,
         };
         Failed { error: Error::Wire(error), again }
     })
@@ -229,10 +219,4 @@ async fn open(worker: &Worker, endpoint: &Endpoint, side: &Side) -> Result<Conne
         tracing::debug!(address = %endpoint.address, %error, "cannot connect");
     })?;
     Ok(Connection::open(stream, endpoint.id, &worker.idle))
-}
-
-impl From<wire::Error> for Failed {
-    fn from(error: wire::Error) -> Self {
-        Self { error: Error::Wire(error), again: None }
-    }
 }

@@ -112,13 +112,8 @@ impl ResponseHead {
                 }
             });
         }
-        let is_empty_by_status = framing::has_no_body(inner.status);
-        match framing {
-            _ if inner.fields.has(Tag::ContentLength) || is_empty_by_status => {}
-            Framing::Length(length) => content_length(length, out),
-            // What an answer to HEAD would have carried is not known.
-            Framing::None if !asked.is_head => content_length(0, out),
-            _ => {}
+        if let Some(length) = self.missing_length(asked, framing) {
+            content_length(length, out);
         }
         if sent.framing == Framing::Chunked {
             out.push(b"transfer-encoding: chunked\r\n");
@@ -130,6 +125,19 @@ impl ResponseHead {
         }
         out.push(b"\r\n");
         sent
+    }
+
+    /// The length that whoever passes it on, with a body that is `framing`, has to tell.
+    pub(super) fn missing_length(&self, asked: Asked, framing: Framing) -> Option<u64> {
+        let inner = &*self.0;
+        match framing {
+            _ if inner.fields.has(Tag::ContentLength) => None,
+            _ if framing::has_no_body(inner.status) => None,
+            Framing::Length(length) => Some(length),
+            // What an answer to HEAD would have carried is not known.
+            Framing::None if !asked.is_head => Some(0),
+            _ => None,
+        }
     }
 
     /// Whether whoever passes it on has to say when it came. A tunnel is no answer.

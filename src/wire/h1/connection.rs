@@ -155,7 +155,7 @@ where
                 Poll::Pending => {
                     let Some((limit, at)) = self.next_limit() else { return Poll::Pending };
                     ready!(self.alarm.poll_until(at, cx));
-                    if !self.is_over(limit) {
+                    if !self.goes_on_after(limit) {
                         return Poll::Ready(End::Closed);
                     }
                 }

@@ -50,9 +50,14 @@ impl Slab {
         Self { bytes: buffer(&SPARE, WHOLE), start: BEFORE, end: BEFORE }
     }
 
-    /// A copy of `bytes`.
+    /// An empty one of small size.
+    fn small() -> Self {
+        Self { bytes: buffer(&SMALL_SPARE, SMALL_WHOLE), start: BEFORE, end: BEFORE }
+    }
+
+    /// A copy of `bytes`; a small one where they fit into it.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        let mut slab = Self::new();
+        let mut slab = if bytes.len() <= SMALL { Self::small() } else { Self::new() };
         slab.push(bytes);
         slab
     }
@@ -147,8 +152,7 @@ impl Slab {
     /// large one is still in the cache for whoever reads next.
     pub(crate) fn shrink(&mut self) {
         if self.len() <= SMALL && self.bytes.len() >= WHOLE {
-            let bytes = buffer(&SMALL_SPARE, SMALL_WHOLE);
-            let mut small = Self { bytes, start: BEFORE, end: BEFORE };
+            let mut small = Self::small();
             small.push(self.data());
             *self = small;
         }
@@ -194,15 +198,17 @@ mod tests {
         let stocks = [&SPARE, &SMALL_SPARE];
         stocks.iter().for_each(|stock| stock.with(|spare| spare.borrow_mut().clear()));
         let lengths = || stocks.map(|stock| stock.with(|spare| spare.borrow().len()));
-        let mut slab = Slab::of(b"half a head");
+        let mut slab = Slab::new();
+        slab.push(b"half a head");
         assert_eq!(lengths(), [0, 0]);
         slab.shrink();
         assert_eq!((lengths(), slab.data()), ([1, 0], &b"half a head"[..]));
         drop(slab);
         assert_eq!(lengths(), [1, 1]);
         let mut again = Slab::of(&[7; SMALL]);
-        again.shrink();
         assert_eq!((lengths(), again.data()), ([1, 0], &[7; SMALL][..]));
+        again.shrink();
+        assert_eq!(lengths(), [1, 0], "it is small");
         let mut big = Slab::of(&[7; SMALL + 1]);
         big.shrink();
         assert_eq!(lengths(), [0, 0], "too much for a small one");

@@ -80,12 +80,8 @@ impl Lane {
             let mut inbox = self.inbox.borrow_mut();
             match inbox.back_mut() {
                 Some(last) if last.has_room(bytes.len()) => last.push(bytes),
-                _ => {
-                    let mut slab = Slab::of(bytes);
-                    // It may have to wait.
-                    slab.shrink();
-                    inbox.push_back(slab);
-                }
+                // It may have to wait, so a little takes little memory.
+                _ => inbox.push_back(Slab::of(bytes)),
             }
         }
         HELD.set(HELD.get() + bytes.len());

@@ -21,14 +21,7 @@ pub(super) fn answer(
     if head.lacks_date() {
         date::with_now(|date| hpack::field(block, b"date", date.as_bytes()));
     }
-    let length = match framing {
-        _ if head.fields().has(Tag::ContentLength) => None,
-        _ if is_tunnel || framing::has_no_body(head.status()) => None,
-        Framing::Length(length) => Some(length),
-        Framing::None if !asked.is_head => Some(0),
-        _ => None,
-    };
-    if let Some(length) = length {
+    if let Some(length) = head.missing_length(asked, framing) {
         hpack::field(block, b"content-length", decimal(length, &mut [0; 20]));
     }
     is_tunnel || framing::sent(asked, head.status(), framing).framing != Framing::None

@@ -67,7 +67,7 @@ where
     }
 
     /// Something took too long; false when that is the end.
-    pub(super) fn is_over(&mut self, limit: Limit) -> bool {
+    pub(super) fn goes_on_after(&mut self, limit: Limit) -> bool {
         let peer = self.client.peer;
         match limit {
             Limit::Request if self.state == State::Head => {
