@@ -56,6 +56,16 @@ impl Socket {
         !matches!(error, Ok(None))
     }
 
+    /// Whether the other end has ended its half, or has gone, though bytes before that may not have
+    /// been read. The runtime has heard of it; the system is not asked.
+    pub fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        let (Waits::ToRead(fd) | Waits::ToReadOrWrite(fd)) = &self.0 else { return false };
+        match fd.poll_read_ready(cx) {
+            Poll::Ready(Ok(readable)) => readable.ready().is_read_closed(),
+            Poll::Ready(Err(_)) | Poll::Pending => false,
+        }
+    }
+
     /// Whether nothing has come, no end either, that has not been read.
     pub fn is_silent(&self) -> bool {
         let mut byte = [0; 1];

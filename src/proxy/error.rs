@@ -17,6 +17,8 @@ pub(super) enum Error {
     },
     /// No connection could be made.
     Connect,
+    /// No connection could be made for want of something of our own.
+    Exhausted,
     /// The connection failed.
     Wire(wire::Error),
 }
@@ -26,7 +28,7 @@ impl Error {
     pub(super) const fn outcome(&self) -> Outcome {
         match self {
             Self::NoService => Outcome::ClientError,
-            Self::NoEndpoint { .. } => Outcome::Unavailable,
+            Self::NoEndpoint { .. } | Self::Exhausted => Outcome::Unavailable,
             Self::Connect => Outcome::Connect,
             Self::Wire(error) => outcome(*error),
         }
@@ -35,7 +37,7 @@ impl Error {
     const fn status(&self) -> u16 {
         match self {
             Self::NoService => 404,
-            Self::NoEndpoint { .. } => 503,
+            Self::NoEndpoint { .. } | Self::Exhausted => 503,
             Self::Connect => 502,
             Self::Wire(error) => match error {
                 wire::Error::ClientBody => 400,
@@ -51,7 +53,7 @@ impl Error {
     pub(super) fn response<W>(&self) -> wire::Response<W> {
         let mut head = wire::ResponseHead::new(self.status());
         head.set_static("content-type", "text/plain; charset=utf-8");
-        if matches!(self, Self::NoEndpoint { .. }) {
+        if matches!(self, Self::NoEndpoint { .. } | Self::Exhausted) {
             head.set_static("retry-after", "1");
         }
         if matches!(self, Self::Wire(error) if error.is_clients()) {
@@ -62,6 +64,9 @@ impl Error {
             Self::NoService => "no service matches this host and path\n".to_owned(),
             Self::NoEndpoint { reason } => format!("{reason}\n"),
             Self::Connect => "no connection to the upstream could be made\n".to_owned(),
+            Self::Exhausted => {
+                "serin has no descriptor or port left for a connection to the upstream\n".to_owned()
+            }
             Self::Wire(error) => format!("{error}\n"),
         };
         wire::Response { head, body: wire::Body::of(Bytes::from(text)), watch: None }

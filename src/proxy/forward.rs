@@ -120,8 +120,10 @@ pub(super) async fn forward(
             None => Failed { error: Error::Connect, again: Some(request) },
         };
         let exhausted = chosen.is_none() || offers.is_full();
-        // Before its first check a pool is not at fault for taking nothing.
-        if offers.is_empty() && side.pool.standing() == Standing::Unknown {
+        // A pool is not at fault for what we lack, nor before its first check for taking nothing.
+        if failed.error == Error::Exhausted
+            || offers.is_empty() && side.pool.standing() == Standing::Unknown
+        {
             exchange.moved_to(slots.of(role));
         }
         let Some(again) = failed.again.filter(|_| !exhausted || role == Role::Canary) else {
@@ -186,7 +188,7 @@ async fn attempt(
     };
     match open(worker, endpoint, side).await {
         Ok(connection) => send(connection, request, limit, offers).await,
-        Err(()) => Err(Failed { error: Error::Connect, again: Some(request) }),
+        Err(error) => Err(Failed { error, again: Some(request) }),
     }
 }
 
@@ -213,10 +215,11 @@ async fn send(
     })
 }
 
-async fn open(worker: &Worker, endpoint: &Endpoint, side: &Side) -> Result<Connection, ()> {
+async fn open(worker: &Worker, endpoint: &Endpoint, side: &Side) -> Result<Connection, Error> {
     let stream = connect::connect(endpoint.address, side.pool.timeouts.connect).await;
     let stream = stream.map_err(|error| {
         tracing::debug!(address = %endpoint.address, %error, "cannot connect");
+        if connect::is_our_want(&error) { Error::Exhausted } else { Error::Connect }
     })?;
     Ok(Connection::open(stream, endpoint.id, &worker.idle))
 }

@@ -99,6 +99,13 @@ impl Body {
         }
     }
 
+    /// Bounds how much of it is read at once.
+    pub(super) fn read_at_most(&mut self, bytes: usize) {
+        if let Kind::Upstream { link: Some(link), .. } = &mut self.0 {
+            link.read_at_most(bytes);
+        }
+    }
+
     /// Whether there is nothing (more) in it.
     pub fn is_done(&self) -> bool {
         match &self.0 {

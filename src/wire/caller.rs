@@ -30,6 +30,14 @@ impl Caller {
         }
     }
 
+    /// How much of an answer is worth reading at once.
+    pub(crate) fn appetite(&self) -> usize {
+        match self {
+            Self::Connection(_) => usize::MAX,
+            Self::Stream(channel) => channel.appetite(),
+        }
+    }
+
     /// All that the client sends from now on, which is no HTTP.
     pub(crate) fn tunnel(&self) -> Body {
         match self {

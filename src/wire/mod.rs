@@ -17,6 +17,7 @@ pub mod raw;
 mod response;
 pub mod server;
 mod stock;
+mod turn;
 
 use std::net::SocketAddr;
 

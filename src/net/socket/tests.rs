@@ -146,3 +146,17 @@ fn all(mut client: &TcpStream) -> Vec<u8> {
     client.read_to_end(&mut bytes).unwrap();
     bytes
 }
+
+#[tokio::test]
+async fn an_end_behind_bytes_shows_before_they_are_read() {
+    let (mut socket, mut client) = pair();
+    let has_ended = async |socket: &Socket| poll_fn(|cx| Poll::Ready(socket.has_ended(cx))).await;
+    client.write_all(b"a word").unwrap();
+    assert_eq!(socket.read(&mut [0; 1]).await.unwrap(), 1);
+    assert!(!has_ended(&socket).await);
+    drop(client);
+    while !has_ended(&socket).await {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(socket.read(&mut [0; 99]).await.unwrap(), 5, "nothing was taken out");
+}

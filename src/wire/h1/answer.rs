@@ -42,11 +42,12 @@ impl<W: Watch> Answer<W> {
         side: &mut Side<dyn Io>,
     ) -> Self {
         let Response { head, mut body, watch } = response;
-        if !body.may_upload() {
+        let goes_on = body.may_upload();
+        if !goes_on {
             side.discard();
         }
-        // An answer of failure to a request that is still coming: nobody wants the rest of it.
-        asked.keep &= head.status() < 400 || side.reader.is_done();
+        // Of a request that is still coming nobody wants the rest when it has failed.
+        asked.keep &= side.reader.is_done() || goes_on && head.status() < 400;
         let mut slab = Slab::new();
         let mut sent = head.write(asked, body.framing(), &mut slab);
         side.outbox.push(slab);

@@ -25,7 +25,7 @@ use crate::clock;
 use crate::wire::caller::Caller;
 use crate::wire::head::{Head, Taken};
 use crate::wire::server::{Server, Slot};
-use crate::wire::{Body, Client, Request, Response, Watch, h2, own};
+use crate::wire::{Body, Client, Request, Response, Watch, h2, own, turn};
 
 /// How long what a refused client still sends is thrown away, so that it can read why.
 const LINGER: Duration = Duration::from_secs(2);
@@ -33,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const FRESH_GRACE: Duration = Duration::from_secs(1);
 /// How long a client may have ended its half before it is found out whether it still listens.
 pub(in crate::wire) const PROBE_AFTER: Duration = Duration::from_millis(250);
+/// How many requests that wait for nobody are answered before the other connections have their turn.
+const ANSWERS_AT_ONCE: u32 = 16;
 const NOTHING_ASKED: Asked = Asked { is_head: false, is_1_1: true, keep: false, trailers: false };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,13 +74,15 @@ pub(in crate::wire) struct Connection<S: Service<Request>, W> {
     /// Whether the first bytes may be the preface of HTTP/2.
     sniffs: bool,
     asked: Asked,
+    /// Whether the body of the request may never come.
+    awaits_100: bool,
     call: Option<Slot<S::Future>>,
     answer: Option<Answer<W>>,
     /// Since when the client has taken nothing of what is written to it.
     stuck: Option<Instant>,
     /// Since when a client that ended its half has been told nothing.
     hush: Option<Instant>,
-    /// When a client that ended its half is looked after.
+    /// When a client is looked after that ended its half, or is not read from.
     probe: Option<Instant>,
     was_probed: bool,
     is_draining: bool,
@@ -110,6 +114,7 @@ where
             looked_at: 0,
             sniffs,
             asked: NOTHING_ASKED,
+            awaits_100: false,
             call: None,
             answer: None,
             stuck: None,
@@ -142,6 +147,7 @@ where
 
     /// Completes when the connection is to be closed, or speaks another protocol.
     pub(in crate::wire) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut answers = 0;
         loop {
             let next = match self.state {
                 State::Fresh | State::Head | State::Idle => self.poll_request(cx),
@@ -150,12 +156,19 @@ where
                 State::Leaving => self.poll_leave(cx),
             };
             match next {
-                Poll::Ready(Ok(state)) => self.state = state,
+                Poll::Ready(Ok(state)) => {
+                    self.state = state;
+                    answers += u32::from(state == State::Answering);
+                    if answers == ANSWERS_AT_ONCE {
+                        turn::pass(cx);
+                        return Poll::Pending;
+                    }
+                }
                 Poll::Ready(Err(end)) => return Poll::Ready(end),
                 Poll::Pending => {
                     let Some((limit, at)) = self.next_limit() else { return Poll::Pending };
                     ready!(self.alarm.poll_until(at, cx));
-                    if !self.goes_on_after(limit) {
+                    if !self.goes_on_after(limit, cx) {
                         return Poll::Ready(End::Closed);
                     }
                 }
@@ -165,6 +178,11 @@ where
 
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         ready!(self.service.poll_ready(cx)).unwrap_or_else(|never| match never {});
+        match self.side.borrow_mut().poll_rest(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Pending if !self.is_draining => return Poll::Pending,
+            Poll::Pending | Poll::Ready(Err(_)) => return Poll::Ready(Ok(State::Leaving)),
+        }
         let limits = self.server.rules.head_limits();
         loop {
             let mut side = self.side.borrow_mut();
@@ -208,6 +226,10 @@ where
             }
             match side.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
+                // Over TLS a farewell is answered by one (RFC 8446 §6.1).
+                Poll::Ready(Ok(_)) if side.io.plain().is_none() => {
+                    return Poll::Ready(Ok(State::Leaving));
+                }
                 Poll::Ready(_) => return Poll::Ready(Err(End::Closed)),
                 Poll::Pending => {
                     if let Some(slab) = &mut side.inbox {
@@ -237,6 +259,7 @@ where
         let has_body = !side.reader.is_done();
         drop(side);
         self.asked = Asked { keep: asked.keep && !self.is_draining, ..asked };
+        self.awaits_100 = head.awaits_100();
         if is_for_us {
             return self.say(own::allowed());
         }
@@ -282,7 +305,7 @@ where
                 if side.is_gone(cx) {
                     return Poll::Ready(Err(End::Closed));
                 }
-                if side.ended {
+                if side.ended || !side.reads_ahead() {
                     self.probe.get_or_insert_with(|| clock::now() + PROBE_AFTER);
                 }
                 Poll::Pending
@@ -294,8 +317,11 @@ where
     fn say(&mut self, response: Response<W>) -> State {
         self.probe = None;
         let stream_idle = self.server.rules.stream_idle;
-        let asked = Asked { keep: self.asked.keep && !self.is_draining, ..self.asked };
-        self.answer = Some(Answer::new(response, asked, stream_idle, &mut self.side.borrow_mut()));
+        let mut side = self.side.borrow_mut();
+        let is_clear = side.reader.is_done() || !self.awaits_100;
+        let keep = self.asked.keep && is_clear && !self.is_draining;
+        let asked = Asked { keep, ..self.asked };
+        self.answer = Some(Answer::new(response, asked, stream_idle, &mut side));
         State::Answering
     }
 
@@ -322,12 +348,7 @@ where
         };
         self.answer = None;
         (self.stuck, self.hush) = (None, None);
-        let side = self.side.borrow();
-        if kept && side.reader.is_done() {
-            Poll::Ready(Ok(State::Idle))
-        } else {
-            Poll::Ready(Ok(State::Leaving))
-        }
+        Poll::Ready(Ok(if kept { State::Idle } else { State::Leaving }))
     }
 
     /// Notices a client that goes while its answer stands still. One that only ended its half

@@ -286,8 +286,15 @@ const fn length_bit(length: usize) -> u64 {
 
 /// Fields that a `Connection` header must not take from a message: without them it is another.
 fn is_end_to_end(name: &[u8]) -> bool {
-    const KEPT: [&[u8]; 6] =
-        [b"host", b"cookie", b"authorization", b"trailer", b"content-length", b"content-type"];
+    const KEPT: [&[u8]; 7] = [
+        b"host",
+        b"cookie",
+        b"authorization",
+        b"expect",
+        b"trailer",
+        b"content-length",
+        b"content-type",
+    ];
     KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept))
 }
 

@@ -17,6 +17,7 @@ use super::splice::Pipe;
 use super::upload::Upload;
 use crate::clock;
 use crate::net::Socket;
+use crate::wire::caller::Caller;
 use crate::wire::response::{ResponseHead, Taken};
 use crate::wire::{Body, Error, Head};
 
@@ -35,6 +36,8 @@ pub(crate) struct Link {
     /// Where it goes after the answer.
     idle: Option<Idle>,
     inbox: Option<Slab>,
+    /// How much is read at once.
+    most: usize,
     upload: Upload,
     reader: Reader,
     /// Whether the upstream keeps the connection after the answer.
@@ -58,6 +61,7 @@ impl Link {
             key: 0,
             idle: None,
             inbox: None,
+            most: usize::MAX,
             upload: Upload::default(),
             reader: Reader::DONE,
             keep: true,
@@ -89,6 +93,7 @@ impl Link {
         (self.interims, self.has_continued) = (0, false);
         (self.limit, self.deadline) = (None, None);
         self.piece_limit = Duration::MAX;
+        self.most = head.caller().map_or(usize::MAX, Caller::appetite);
     }
 
     /// The request's body, where not a byte of the request has left.
@@ -208,7 +213,7 @@ impl Link {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let slab = self.inbox.get_or_insert_with(Slab::new);
-        let read = slab.poll_fill(Pin::new(&mut self.socket), cx);
+        let read = slab.poll_fill(Pin::new(&mut self.socket), self.most, cx);
         if slab.is_empty() {
             self.inbox = None;
         }
@@ -273,6 +278,11 @@ impl Link {
 
     /// Completes when the wait for a piece has been too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_tunnel && !self.upload.is_over() && !self.upload.is_stuck() {
+            // It is the client that is waited for, whose body has a limit of its own.
+            self.limit = None;
+            return Poll::Pending;
+        }
         let limit = *self.limit.get_or_insert_with(|| {
             let now = clock::now();
             // Past its deadline an answer is cut off only while the upstream is waited for: a
@@ -295,6 +305,11 @@ impl Link {
         if !self.is_tunnel {
             self.deadline = Some(deadline);
         }
+    }
+
+    /// Bounds how much is read at once.
+    pub(crate) const fn read_at_most(&mut self, bytes: usize) {
+        self.most = bytes;
     }
 
     /// Bounds the wait for each piece.

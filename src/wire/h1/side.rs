@@ -31,6 +31,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin {
     /// Whether the other end has refused what was sent to it.
     fn is_broken(&self) -> bool;
 
+    /// Whether the other end has ended its half, or has gone, behind bytes that were not read.
+    fn has_ended(&self, _: &mut Context<'_>) -> bool {
+        false
+    }
+
     /// The socket, where bytes go to it as they are.
     fn plain(&mut self) -> Option<&mut Socket> {
         None
@@ -53,6 +58,10 @@ impl Io for Socket {
         Self::is_broken(self)
     }
 
+    fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        Self::has_ended(self, cx)
+    }
+
     fn plain(&mut self) -> Option<&mut Socket> {
         Some(self)
     }
@@ -65,6 +74,10 @@ impl Io for TlsStream<Socket> {
 
     fn is_broken(&self) -> bool {
         self.get_ref().0.is_broken()
+    }
+
+    fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        self.get_ref().0.has_ended(cx)
     }
 
     fn holds_back(&self) -> bool {
@@ -134,8 +147,12 @@ impl<I: Io + ?Sized> Side<I> {
 
     /// Reads once into the inbox. 0 means that nothing more will come.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_read_some(usize::MAX, cx)
+    }
+
+    fn poll_read_some(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let slab = self.inbox.get_or_insert_with(Slab::new);
-        let read = slab.poll_fill(Pin::new(&mut self.io), cx);
+        let read = slab.poll_fill(Pin::new(&mut self.io), most, cx);
         if slab.is_empty() {
             self.inbox = None;
         }
@@ -145,14 +162,20 @@ impl<I: Io + ?Sized> Side<I> {
         read
     }
 
+    /// Whether bytes behind the request under way are read.
+    pub(crate) fn reads_ahead(&self) -> bool {
+        self.reader.is_done() && self.ahead() < AHEAD_MAX
+    }
+
+    fn ahead(&self) -> usize {
+        self.inbox.as_ref().map_or(0, Slab::len)
+    }
+
     /// Whether the client has gone; `ended` tells whether it has ended its half. What it asks
-    /// meanwhile is kept for later, up to a bound: behind it neither would be seen.
+    /// meanwhile is kept for later, up to a bound: behind it neither is seen at once.
     pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.reader.is_done()
-            && !self.ended
-            && self.inbox.as_ref().is_none_or(|slab| slab.len() < AHEAD_MAX)
-        {
-            match self.poll_read(cx) {
+        while !self.ended && self.reads_ahead() {
+            match self.poll_read_some(AHEAD_MAX - self.ahead(), cx) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return true,
                 Poll::Pending => break,
@@ -209,6 +232,14 @@ impl<I: Io + ?Sized> Side<I> {
                 Err(_) => break,
             }
         }
+    }
+
+    /// Throws away what still comes of the body of a request that was answered before it had come.
+    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while let Some(piece) = ready!(self.poll_piece(cx)) {
+            piece?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes once; tells how many bytes the client took.

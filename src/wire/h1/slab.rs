@@ -19,7 +19,7 @@ const WHOLE: usize = BEFORE + SIZE + AFTER;
 /// How many buffers a worker keeps for later.
 const SPARE_MAX: usize = 64;
 /// What fits into a small buffer, where it may have to wait.
-const SMALL: usize = 4 << 10;
+pub(crate) const SMALL: usize = 4 << 10;
 const SMALL_WHOLE: usize = BEFORE + SMALL + AFTER;
 const SMALL_SPARE_MAX: usize = 1024;
 
@@ -122,10 +122,12 @@ impl Slab {
         rest
     }
 
-    /// Reads once, for as much as there is room. 0 means that nothing more will come.
+    /// Reads once, for as much as there is room, and at most `most`. 0 means that nothing more will
+    /// come.
     pub(crate) fn poll_fill<I>(
         &mut self,
         mut io: Pin<&mut I>,
+        most: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>>
     where
@@ -140,8 +142,9 @@ impl Slab {
             }
             *self = bigger;
         }
-        let room = self.bytes.len() - AFTER;
-        let mut buffer = ReadBuf::new(&mut self.bytes[self.end..room]);
+        let room = &mut self.bytes[self.end..];
+        let most = most.min(room.len() - AFTER);
+        let mut buffer = ReadBuf::new(&mut room[..most]);
         ready!(io.as_mut().poll_read(cx, &mut buffer))?;
         let count = buffer.filled().len();
         self.end += count;
@@ -219,7 +222,7 @@ mod tests {
         let mut slab = Slab::of(&[7; SIZE]);
         let mut more = &[8u8; 5000][..];
         let waker = std::task::Waker::noop();
-        let read = slab.poll_fill(Pin::new(&mut more), &mut Context::from_waker(waker));
+        let read = slab.poll_fill(Pin::new(&mut more), usize::MAX, &mut Context::from_waker(waker));
         assert!(matches!(read, Poll::Ready(Ok(n)) if n > 0));
         assert_eq!((slab.data()[0], slab.data()[SIZE]), (7, 8));
     }

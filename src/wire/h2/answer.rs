@@ -67,6 +67,7 @@ impl<W: Watch> Answer<W> {
             // The next piece is taken when this one has left: whoever reads slowly holds one and
             // no more.
             if self.rest.is_none() && !self.body.is_done() {
+                self.body.read_at_most(channel.appetite());
                 match ready!(self.body.poll_piece(cx)) {
                     Some(Ok(piece)) => self.rest = Some(piece),
                     Some(Err(error)) => {

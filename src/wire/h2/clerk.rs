@@ -174,6 +174,10 @@ where
         if came.as_ref().is_err_and(|fault| *fault == Fault::Corrupt) {
             return Err(Reason::COMPRESSION);
         }
+        if came.is_ok() && stream <= self.session.last() {
+            // Each request has a higher number than the one before (RFC 9113 §5.1.1).
+            return Err(Reason::PROTOCOL);
+        }
         if is_late {
             // It was sent before the client knew.
             self.session.is_sent_on(stream, ends);

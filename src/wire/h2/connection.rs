@@ -22,10 +22,12 @@ use crate::wire::h1::connection::PROBE_AFTER;
 use crate::wire::h1::side::Shared;
 use crate::wire::h1::slab::Slab;
 use crate::wire::server::Server;
-use crate::wire::{Client, Request, Response, Watch};
+use crate::wire::{Client, Request, Response, Watch, turn};
 
 /// How long what a client still sends is thrown away, so that it can read why it was left.
 const LINGER: Duration = Duration::from_secs(2);
+/// How often is read, and what came is done, before the other connections have their turn.
+const READS_AT_ONCE: u32 = 2;
 /// A header block may be longer than its fields, but one that is much longer is not read.
 const BLOCK_BYTES_MIN: usize = 64 << 10;
 
@@ -141,6 +143,7 @@ where
             self.has_paused = false;
             return Poll::Pending;
         }
+        let mut reads = 0;
         loop {
             let inbox = self.side.borrow_mut().inbox.take();
             if let Some(mut slab) = inbox {
@@ -162,6 +165,11 @@ where
                 return Poll::Pending;
             }
             ready!(self.clerk.poll_ready(cx));
+            if reads == READS_AT_ONCE {
+                turn::pass(cx);
+                return Poll::Pending;
+            }
+            reads += 1;
             let mut side = self.side.borrow_mut();
             match side.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::window::{Allowance, Credit};
 use crate::wire::ResponseHead;
 use crate::wire::h1::framing::{Asked, Framing};
-use crate::wire::h1::slab::Slab;
+use crate::wire::h1::slab::{self, Slab};
 
 /// What a stream may send before we have read it.
 pub(super) const WINDOW: usize = 128 << 10;
@@ -152,6 +152,12 @@ impl Channel {
         is_whole: bool,
     ) -> bool {
         self.session.send_answer(&self.lane, head, asked, framing, is_whole)
+    }
+
+    /// How much of an answer is worth reading at once: of one that the client takes nothing of, little
+    /// is to wait here.
+    pub(crate) fn appetite(&self) -> usize {
+        if self.session.credit(&self.lane) > 0 { usize::MAX } else { slab::SMALL }
     }
 
     /// How much may be sent. Where that is nothing, the request is woken when it is more.

@@ -279,6 +279,8 @@ impl<'a> Scribe<'a> {
                 method = start..self.fields.bytes.len();
                 self.fields.add("connection", b"upgrade");
                 self.fields.add("upgrade", b"websocket");
+                // One of the client's means nothing in HTTP/2 (RFC 8441 §5).
+                self.fields.remove("sec-websocket-key");
                 self.fields.add("sec-websocket-key", websocket_key().as_bytes());
             }
         }

@@ -23,7 +23,7 @@ pub(crate) use observer::Observer;
 pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};
 pub(crate) use sink::Sink;
-pub(crate) use stack::{Measured, Stack, slot};
+pub(crate) use stack::{Measured, Stack, rules, slot};
 pub(crate) use tls::{Authority, Issued, secure};
 pub(crate) use upstream::{Behaviour, Got, Pace, Upstream};
 

@@ -175,7 +175,8 @@ impl Measured {
     }
 }
 
-fn rules() -> Rules {
+/// What a listener of a test allows.
+pub(crate) fn rules() -> Rules {
     Rules {
         headers: 100,
         header_bytes: 32 << 10,

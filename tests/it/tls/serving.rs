@@ -103,6 +103,24 @@ async fn a_client_that_pauses_gets_all_of_it() {
     secured.proxy.stop().await;
 }
 
+#[tokio::test]
+async fn a_farewell_is_answered_by_one() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let secured = Secured::start(&blue, &green, "").await;
+    for requests in 0..3 {
+        let mut stream = secured.connect().await;
+        stream
+            .write_all("GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(requests).as_bytes())
+            .await
+            .unwrap();
+        stream.shutdown().await.unwrap();
+        let (answers, is_clean) = rest(&mut stream).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 ").count(), requests);
+        assert!(is_clean, "it broke off after {requests} answers");
+    }
+    secured.proxy.stop().await;
+}
+
 /// How many bytes lie in the socket.
 fn bytes_waiting(stream: &TlsStream<TcpStream>) -> u64 {
     rustix::io::ioctl_fionread(stream.get_ref().0).unwrap()

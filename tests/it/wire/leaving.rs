@@ -9,10 +9,11 @@ use super::OK;
 use super::http2::POST;
 use crate::support::frames::{DATA, FrameClient, GET, GOAWAY, frame, head};
 use crate::support::{
-    Behaviour, LOOPBACK, PATIENCE, RawClient, RawUpstream, Then, Upstream, eventually,
+    Behaviour, LOOPBACK, PATIENCE, RawClient, RawUpstream, Then, Upstream, came_to, eventually,
     proxy_before, read_head,
 };
 
+const BODIES: &str = "limits = { body_bytes = \"1GiB\" }";
 const UPLOAD: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
 
 #[tokio::test]
@@ -153,5 +154,41 @@ async fn a_client_that_leaves_more_than_one_request_takes_them_all_along() {
     eventually("it is given up", || async { upstream.closed() == 1 }).await;
     assert!(!upstream.only().contains("/2"), "{}", upstream.only());
     assert_eq!(proxy.shop().await.stable.errors, 0);
+    proxy.stop().await;
+}
+
+/// Where the client is not read from, nothing that it sends tells that it has gone.
+#[tokio::test]
+async fn a_client_that_is_not_read_from_and_leaves_takes_its_request_along() {
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let limits = "timeouts = { first_byte = \"1h\", total = \"1h\" }";
+    let proxy = proxy_before(listener.local_addr().unwrap(), BODIES, limits).await;
+    let ahead = "GET /1 HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000);
+    let upload = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 67108864\r\n\r\n";
+    let body = vec![b'x'; 64 << 20];
+    let mut gone = 0;
+    // The end of an upload that is stuck is behind what is not read: it does not come.
+    for (what, request, body, ends) in
+        [("more", &ahead[..], &[][..], &[false, true][..]), ("an upload", upload, &body, &[true])]
+    {
+        for &is_reset in ends {
+            let mut client = RawClient::connect(proxy.address).await;
+            client.send(request).await;
+            let (mut upstream, _) = listener.accept().await.unwrap();
+            read_head(&mut upstream).await.unwrap();
+            // As much as all buffers on the way hold.
+            let sending = client.0.write_all(body);
+            let is_stuck = tokio::time::timeout(Duration::from_secs(1), sending).await.is_err();
+            assert_eq!(is_stuck, !body.is_empty());
+            if is_reset {
+                client.0.set_zero_linger().unwrap();
+            }
+            drop(client);
+            // Neither reading nor writing here, which would tell it.
+            gone += 1;
+            came_to(&proxy, "abandoned", gone).await;
+            assert_eq!(proxy.shop().await.stable.errors, 0, "{what}");
+        }
+    }
     proxy.stop().await;
 }

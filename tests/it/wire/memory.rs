@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::http2;
+use crate::support::frames::{FrameClient, GET, HEADERS, head};
 use crate::support::{LOOPBACK, RawClient, Serin, config_before, eventually, read_head};
 
 /// How long a body is. Five of them pass, at the same time.
@@ -143,6 +144,39 @@ async fn upload_http2(proxy: SocketAddr) {
         body.send_data(Bytes::from_static(piece), left == 0).unwrap();
     }
     assert_eq!(answer.await.unwrap().status(), 200);
+}
+
+/// Neither what is asked behind a request that takes its time is read, nor an answer that nobody takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_to_wait_takes_little_memory() {
+    const CLIENTS: usize = 50;
+    let address = upstream(Arc::default()).await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("proxy.toml"), config_before(address, "", "")).unwrap();
+    let serin = Serin::start(dir.path());
+    let at_first = serin.peak_kb();
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = RawClient::connect(serin.address).await;
+        client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx").await;
+        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2000)).await;
+        clients.push(client);
+    }
+    let mut stalled = Vec::new();
+    for _ in 0..CLIENTS / 10 {
+        // A window in which nothing may be sent.
+        let mut client = FrameClient::with_settings(serin.address, &[0, 4, 0, 0, 0, 0]).await;
+        let path = [GET[0], GET[1], (":path", "/length"), GET[3]];
+        for number in 0..100 {
+            client.send(head(2 * number + 1, &path, true)).await;
+        }
+        for _ in 0..100 {
+            client.until(HEADERS).await;
+        }
+        stalled.push(client);
+    }
+    let grown = serin.peak_kb() - at_first;
+    assert!(grown < 16 << 10, "{grown} KB");
 }
 
 /// The upstream is stopped, not buffered.

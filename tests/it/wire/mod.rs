@@ -8,6 +8,7 @@ mod memory;
 mod repeating;
 mod requests;
 mod streams;
+mod turns;
 mod upstreams;
 
 /// What an upstream says that has nothing special to say.

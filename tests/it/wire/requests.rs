@@ -272,6 +272,11 @@ async fn a_hundred_is_passed_on_once_and_only_to_who_asked() {
     let got = interim + &client.rest().await.0;
     assert_eq!(got.matches(" 100 ").count(), 1, "{got}");
     assert!(upstream.only().contains("\r\nExpect: 100-continue\r\n"));
+    // Without it an upstream would wait for a body, and nobody for it.
+    let fields = "host: a\r\nconnection: close, expect\r\nexpect: 100-continue\r\n";
+    closed_after(proxy.address, format!("PUT / HTTP/1.1\r\n{fields}content-length: 4\r\n\r\nbody"))
+        .await;
+    assert!(upstream.seen().concat().contains("\r\nexpect: 100-continue\r\n"));
     let got =
         closed_after(proxy.address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     assert!(got.contains("HTTP/1.1 200 ") && !got.contains(" 100 "), "{got}");

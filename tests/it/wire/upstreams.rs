@@ -194,6 +194,60 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
     }
 }
 
+/// What still comes of a request that was answered is no other one.
+#[tokio::test]
+async fn behind_an_upload_that_was_answered_early_the_next_request_is_served() {
+    let next = "GET /next HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    for (status, expect, is_kept) in [
+        ("200 OK", "", true),
+        ("302 Found", "", true),
+        ("401 Unauthorized", "", false),
+        // Who may never send its body has to know that nothing can follow it.
+        ("200 OK", "expect: 100-continue\r\n", false),
+    ] {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
+        let upstream = RawUpstream::answering(answer, Then::Close).await;
+        let proxy = upstream.behind_proxy("", "").await;
+        let mut client = RawClient::connect(proxy.address).await;
+        let fields = format!("host: a\r\ncontent-length: 8\r\n{expect}");
+        client.send(format!("POST / HTTP/1.1\r\n{fields}\r\n")).await;
+        let got = client.until("\r\n\r\nok").await;
+        assert!(got.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{got}");
+        assert_eq!(!got.contains("\r\nconnection: close\r\n"), is_kept, "{got}");
+        if is_kept {
+            client.send("GET ").await;
+            client.send(format!("/ no{next}")).await;
+            let (got, clean) = client.rest().await;
+            assert!(clean && got.starts_with("HTTP/1.1 ") && got.ends_with("ok"), "{got}");
+            assert!(upstream.seen().concat().contains("GET /next HTTP/1.1\r\n"));
+        }
+        proxy.stop().await;
+    }
+}
+
+/// A client that is slow in sending makes an answer late that has begun, through no fault of the pool.
+#[tokio::test]
+async fn an_answer_is_not_late_while_its_request_still_comes() {
+    let half = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
+    let upstream = RawUpstream::answering_after("\r\n\r\nx", half, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "timeouts = { total = \"300ms\" }").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\nx").await;
+    client.until("2\r\nok\r\n").await;
+    for _ in 0..6 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        client.send("x").await;
+    }
+    eventually("all of it goes on", || async { upstream.only().ends_with("xxxxxxx") }).await;
+    assert_eq!(proxy.shop().await.stable.errors, 0);
+    // Now the upstream is waited for, which says nothing more.
+    client.send("x").await;
+    let (got, _) = client.rest().await;
+    assert!(!got.contains("0\r\n\r\n"), "it looks whole: {got}");
+    came_to(&proxy, "timeout", 1).await;
+    proxy.stop().await;
+}
+
 #[tokio::test]
 async fn trailers_reach_clients_that_ask_for_them() {
     let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\

@@ -1,6 +1,7 @@
 //! How long everything may take, and what happens when it does.
 
 use std::convert::Infallible;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,7 +36,7 @@ pub(super) enum Limit {
     Body,
     /// The client, in taking what is written to it.
     Stuck,
-    /// The client, in being silent after it ended its half.
+    /// The client, in being silent after it ended its half, or while it is not read from.
     Probe,
     /// The upstream, in saying nothing to a client that ended its half.
     Hush,
@@ -67,7 +68,7 @@ where
     }
 
     /// Something took too long; false when that is the end.
-    pub(super) fn goes_on_after(&mut self, limit: Limit) -> bool {
+    pub(super) fn goes_on_after(&mut self, limit: Limit, cx: &mut Context<'_>) -> bool {
         let peer = self.client.peer;
         match limit {
             Limit::Request if self.state == State::Head => {
@@ -87,7 +88,7 @@ where
                 (side.waiting, side.late) = (None, true);
                 true
             }
-            Limit::Probe => self.look_after_client(),
+            Limit::Probe => self.look_after_client(cx),
             Limit::Request | Limit::Stuck | Limit::Hush | Limit::End => {
                 tracing::debug!(%peer, ?limit, state = ?self.state, "a client took too long");
                 false
@@ -96,9 +97,12 @@ where
     }
 
     /// Finds out whether a client that ended its half still listens; false where it does not.
-    fn look_after_client(&mut self) -> bool {
+    fn look_after_client(&mut self, cx: &mut Context<'_>) -> bool {
         let mut side = self.side.borrow_mut();
         self.probe = (self.state == State::Serving).then(|| clock::now() + PROBE_AFTER);
+        if !side.ended && !side.io.has_ended(cx) {
+            return true;
+        }
         if !self.was_probed && self.asked.is_1_1 && side.outbox.is_empty() {
             side.outbox.push(Slab::of(PROBE));
             self.was_probed = true;

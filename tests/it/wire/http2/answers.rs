@@ -214,7 +214,10 @@ async fn a_websocket_over_http_2_is_an_upgrade_upstream() {
     let proxy = proxy_before(upstream, limits, "timeouts = { total = \"300ms\" }").await;
     let (mut client, _connection) = connect(proxy.address).await;
     eventually("it is allowed", || async { client.is_extended_connect_protocol_enabled() }).await;
-    let mut open = request("CONNECT", "/chat").header("sec-websocket-version", "13");
+    // A key of the client's means nothing here, and there is to be one.
+    let mut open = request("CONNECT", "/chat")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==");
     open.extensions_mut().unwrap().insert(h2::ext::Protocol::from_static("websocket"));
     let (answer, mut out) = client.send_request(open.body(()).unwrap(), false).unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
@@ -222,6 +225,7 @@ async fn a_websocket_over_http_2_is_an_upgrade_upstream() {
     assert!(got.starts_with("GET /chat HTTP/1.1\r\nhost: a.example\r\n"), "{got}");
     let lines = ["sec-websocket-version: 13", "connection: upgrade", "upgrade: websocket"];
     assert_lines(&got, &lines);
+    assert!(!got.contains("AAAA") && got.matches("sec-websocket-key").count() == 1, "{got}");
     let key = got.split("sec-websocket-key: ").nth(1).unwrap().split('\r').next().unwrap();
     assert_eq!((key.len(), &key[22..]), (24, "=="));
     server

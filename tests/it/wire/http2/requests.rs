@@ -300,3 +300,17 @@ async fn a_port_speaks_what_it_is_told_to() {
     assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
     proxy.stop().await;
 }
+
+/// A number that was passed over is as good as one that was used (RFC 9113 §5.1.1).
+#[tokio::test]
+async fn a_request_with_a_lower_number_than_the_one_before_ends_the_connection() {
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "").await;
+    let mut client = FrameClient::connect(proxy.address).await;
+    client.send(head(5, &GET, true)).await;
+    assert_eq!(client.fate(5).await, Fate::Status(200));
+    client.send(head(3, &GET, true)).await;
+    assert_eq!(client.fate(3).await, Fate::Goaway(1));
+    assert_eq!(upstream.only().matches("HTTP/1.1").count(), 1);
+    proxy.stop().await;
+}
