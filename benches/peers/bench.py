@@ -170,7 +170,7 @@ class Bench:
         u = f"http://127.0.0.1:{port}"; t = f"https://127.0.0.1:{tls_port}"
         wrk = lambda c, url, *x: ["wrk", "-t1", f"-c{c}", f"-d{secs}s", "--latency", *h, *x, url]
         h2load = lambda c, m, path, *x: ["h2load", "-t1", f"-c{c}", f"-m{m}", f"-D{secs}", *h, *x, t + path]
-        cmd = {"h1-c64": lambda: wrk(64, u + "/1k"), "h1-c512": lambda: wrk(512, u + "/1k"), "h1-64k": lambda: wrk(64, u + "/64k"), "h1-1m": lambda: wrk(16, u + "/1m"),
+        cmd = {"h1-c64": lambda: wrk(64, u + "/1k"), "h1-c512": lambda: wrk(512, u + "/1k"), "h1-c2000": lambda: wrk(2000, u + "/1k"), "h1-64k": lambda: wrk(64, u + "/64k"), "h1-1m": lambda: wrk(16, u + "/1m"),
                "h1-post16k": lambda: wrk(64, u + "/1k", "-s", str(self.work / "post.lua")),
                "tls-h1": lambda: wrk(64, t + "/1k"), "newconn": lambda: wrk(64, u + "/1k", "-H", "Connection: close"), "tls-newconn": lambda: wrk(32, t + "/1k", "-H", "Connection: close"),
                "tls-64k": lambda: wrk(64, t + "/64k"), "tls-1m": lambda: wrk(16, t + "/1m"),

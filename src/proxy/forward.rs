@@ -36,15 +36,15 @@ struct Offers {
     /// The endpoints, of one pool.
     ids: [u64; OFFERS],
     count: usize,
-    /// Whether the last of them broke off.
-    was_reset: bool,
+    /// What the last of them did.
+    last: Option<Error>,
     /// Whether it may be sent once more where sending it twice is the same as sending it once.
     may_repeat: bool,
 }
 
 impl Offers {
     const fn none(may_repeat: bool) -> Self {
-        Self { ids: [0; OFFERS], count: 0, was_reset: false, may_repeat }
+        Self { ids: [0; OFFERS], count: 0, last: None, may_repeat }
     }
 
     fn add(&mut self, id: u64) {
@@ -60,6 +60,10 @@ impl Offers {
 
     const fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    const fn was_reset(&self) -> bool {
+        matches!(self.last, Some(Error::Wire(wire::Error::Reset)))
     }
 
     const fn is_full(&self) -> bool {
@@ -92,7 +96,7 @@ pub(super) async fn forward(
     let mut offers = Offers::none(true);
     loop {
         let mut chosen = choose(&side.pool, &worker, &offers);
-        if chosen.is_none() && offers.was_reset && role == Role::Stable {
+        if chosen.is_none() && offers.was_reset() && role == Role::Stable {
             // There is no other to send it to once more.
             chosen = choose(&side.pool, &worker, &Offers::none(false));
         }
@@ -114,10 +118,10 @@ pub(super) async fn forward(
                     Err(failed) => failed,
                 }
             }
-            None if offers.is_empty() => {
-                Failed { error: no_endpoint(&side.pool), again: Some(request) }
+            None => {
+                let error = offers.last.take().unwrap_or_else(|| no_endpoint(&side.pool));
+                Failed { error, again: Some(request) }
             }
-            None => Failed { error: Error::Connect, again: Some(request) },
         };
         let exhausted = chosen.is_none() || offers.is_full();
         // A pool is not at fault for what we lack, nor before its first check for taking nothing.
@@ -132,7 +136,7 @@ pub(super) async fn forward(
         };
         request = again;
         exchange.attempt_failed(failed.error.outcome());
-        offers.was_reset = matches!(failed.error, Error::Wire(wire::Error::Reset));
+        offers.last = Some(failed.error);
         if exhausted {
             role = Role::Stable;
             offers = Offers::none(offers.may_repeat);
@@ -219,7 +223,11 @@ async fn open(worker: &Worker, endpoint: &Endpoint, side: &Side) -> Result<Conne
     let stream = connect::connect(endpoint.address, side.pool.timeouts.connect).await;
     let stream = stream.map_err(|error| {
         tracing::debug!(address = %endpoint.address, %error, "cannot connect");
-        if connect::is_our_want(&error) { Error::Exhausted } else { Error::Connect }
+        if connect::is_our_want(&error, endpoint.address) {
+            Error::Exhausted
+        } else {
+            Error::Connect
+        }
     })?;
     Ok(Connection::open(stream, endpoint.id, &worker.idle))
 }

@@ -347,7 +347,7 @@ where
             Progress::Done { keep } => keep,
         };
         self.answer = None;
-        (self.stuck, self.hush) = (None, None);
+        (self.stuck, self.hush, self.probe) = (None, None, None);
         Poll::Ready(Ok(if kept { State::Idle } else { State::Leaving }))
     }
 
@@ -360,6 +360,8 @@ where
         }
         if side.ended {
             self.hush.get_or_insert_with(clock::now);
+        } else if !side.reads_ahead() {
+            self.probe.get_or_insert_with(|| clock::now() + PROBE_AFTER);
         }
         Poll::Pending
     }

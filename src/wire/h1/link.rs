@@ -93,7 +93,7 @@ impl Link {
         (self.interims, self.has_continued) = (0, false);
         (self.limit, self.deadline) = (None, None);
         self.piece_limit = Duration::MAX;
-        self.most = head.caller().map_or(usize::MAX, Caller::appetite);
+        self.most = usize::MAX;
     }
 
     /// The request's body, where not a byte of the request has left.
@@ -136,6 +136,7 @@ impl Link {
                     }
                 }
             }
+            self.most = head.caller().map_or(usize::MAX, Caller::appetite);
             match self.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) if self.inbox.is_some() => {
@@ -177,6 +178,10 @@ impl Link {
                 Ok(None)
             }
             _ => {
+                if asked.awaits_100() && !self.has_continued && !self.upload.has_begun_body() {
+                    // Then the body need not come any more (RFC 9110 §10.1.1).
+                    self.upload.refuse();
+                }
                 self.reader = Reader::new(answered.framing);
                 self.keep = answered.keep;
                 Ok(Some((head, answered.framing)))
@@ -204,8 +209,10 @@ impl Link {
 
     /// Sends as much of the request as there is and the upstream takes.
     pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.upload.poll(Pin::new(&mut self.socket), cx)? {
-            // Whoever takes something is not late, and a tunnel lives in either direction.
+        let moved = self.upload.poll(Pin::new(&mut self.socket), cx)?;
+        // Whoever takes something, or has taken the last of it, is not late yet; a tunnel lives in
+        // either direction.
+        if moved && (self.reader.is_done() || self.upload.is_over() || self.is_tunnel) {
             self.limit = None;
         }
         Ok(())
@@ -278,11 +285,8 @@ impl Link {
 
     /// Completes when the wait for a piece has been too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_tunnel && !self.upload.is_over() && !self.upload.is_stuck() {
-            // It is the client that is waited for, whose body has a limit of its own.
-            self.limit = None;
-            return Poll::Pending;
-        }
+        // While the request still comes, it may be the client that makes the answer late as a whole.
+        let is_coming = !self.is_tunnel && !self.upload.is_over() && !self.upload.is_stuck();
         let limit = *self.limit.get_or_insert_with(|| {
             let now = clock::now();
             // Past its deadline an answer is cut off only while the upstream is waited for: a
@@ -291,7 +295,8 @@ impl Link {
             if self.deadline.is_some_and(|deadline| deadline <= now) {
                 self.deadline = Some(now + LATE_PIECE);
             }
-            match (now.checked_add(self.piece_limit), self.deadline) {
+            let deadline = self.deadline.filter(|_| !is_coming);
+            match (now.checked_add(self.piece_limit), deadline) {
                 (Some(piece), Some(deadline)) => piece.min(deadline),
                 (Some(at), None) | (None, Some(at)) => at,
                 (None, None) => now + FAR,

@@ -73,6 +73,11 @@ impl Upload {
         self.first_piece.is_some()
     }
 
+    /// Nothing more is sent.
+    pub(crate) const fn refuse(&mut self) {
+        self.is_refused = true;
+    }
+
     /// Whether the upstream takes no more. It may have answered nevertheless.
     pub(crate) const fn is_refused(&self) -> bool {
         self.is_refused

@@ -67,6 +67,10 @@ impl<W: Watch> Answer<W> {
             // The next piece is taken when this one has left: whoever reads slowly holds one and
             // no more.
             if self.rest.is_none() && !self.body.is_done() {
+                if channel.is_full() {
+                    channel.room();
+                    return self.poll_stuck(channel, cx);
+                }
                 self.body.read_at_most(channel.appetite());
                 match ready!(self.body.poll_piece(cx)) {
                     Some(Ok(piece)) => self.rest = Some(piece),

@@ -174,7 +174,8 @@ where
         if came.as_ref().is_err_and(|fault| *fault == Fault::Corrupt) {
             return Err(Reason::COMPRESSION);
         }
-        if came.is_ok() && stream <= self.session.last() {
+        let is_request = came.as_ref().is_ok_and(|came| came.taken.is_ok());
+        if is_request && stream <= self.session.last() {
             // Each request has a higher number than the one before (RFC 9113 §5.1.1).
             return Err(Reason::PROTOCOL);
         }

@@ -154,10 +154,15 @@ impl Channel {
         self.session.send_answer(&self.lane, head, asked, framing, is_whole)
     }
 
-    /// How much of an answer is worth reading at once: of one that the client takes nothing of, little
-    /// is to wait here.
+    /// How much of an answer is worth reading at once: what the client does not take has to wait
+    /// here.
     pub(crate) fn appetite(&self) -> usize {
-        if self.session.credit(&self.lane) > 0 { usize::MAX } else { slab::SMALL }
+        self.session.room(&self.lane).max(slab::SMALL)
+    }
+
+    /// Whether nothing can be sent until the client has taken what is written to the connection.
+    pub(super) fn is_full(&self) -> bool {
+        self.session.is_full()
     }
 
     /// How much may be sent. Where that is nothing, the request is woken when it is more.

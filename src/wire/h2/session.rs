@@ -289,14 +289,10 @@ impl Session {
         self.inner.borrow_mut().reset(id, reason);
     }
 
-    /// How much the client would take on a stream.
-    pub(super) fn credit(&self, lane: &Lane) -> usize {
-        self.inner.borrow().credit.bytes().min(lane.credit.get().bytes())
-    }
-
     /// How much may be sent on a stream.
     pub(super) fn room(&self, lane: &Lane) -> usize {
-        if self.is_full() { 0 } else { self.credit(lane) }
+        let inner = self.inner.borrow();
+        if inner.out.is_full() { 0 } else { inner.credit.bytes().min(lane.credit.get().bytes()) }
     }
 
     /// Notes that an answer waits for room.

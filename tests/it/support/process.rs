@@ -1,11 +1,14 @@
 //! serin as a process: started, asked and killed as an operator would.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::PATIENCE;
 
@@ -70,6 +73,22 @@ impl Serin {
     pub(crate) fn shop(&self) -> serde_json::Value {
         let output = self.ask(&["status", "shop", "--json"]);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// The lowest number that none of its descriptors has.
+    pub(crate) fn next_descriptor(&self) -> u64 {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let name = |fd: std::io::Result<std::fs::DirEntry>| fd.unwrap().file_name();
+        let open: HashSet<String> = open.map(|fd| name(fd).into_string().unwrap()).collect();
+        (0..).find(|number| !open.contains(&number.to_string())).unwrap()
+    }
+
+    /// Sets how many descriptors it may have; tells how many it might have.
+    pub(crate) fn limit_descriptors(&self, limit: Option<u64>) -> Option<u64> {
+        let pid = Pid::from_child(&self.child);
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: limit, maximum };
+        prlimit(Some(pid), Resource::Nofile, limit).unwrap().current
     }
 
     /// The most memory that it ever held, in KB (proc(5), `VmHWM`).

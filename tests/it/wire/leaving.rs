@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::OK;
 use super::http2::POST;
@@ -84,8 +84,9 @@ async fn a_request_that_is_there_when_a_drain_begins_is_served() {
     upstream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await.unwrap();
     assert!(!client.until("half").await.contains("connection"));
     client.send("GET /2 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let address = proxy.address;
     let stopping = tokio::spawn(proxy.stop());
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    eventually("nobody listens", || async { TcpStream::connect(address).await.is_err() }).await;
     upstream.write_all(b"half").await.unwrap();
     assert!(read_head(&mut upstream).await.unwrap().starts_with("GET /2 "));
     upstream.write_all(OK.as_bytes()).await.unwrap();
@@ -166,7 +167,17 @@ async fn a_client_that_is_not_read_from_and_leaves_takes_its_request_along() {
     let ahead = "GET /1 HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000);
     let upload = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 67108864\r\n\r\n";
     let body = vec![b'x'; 64 << 20];
-    let mut gone = 0;
+    let mut gone = 1;
+    // An answer that has begun and says nothing more is left, too.
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send(&ahead).await;
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    read_head(&mut upstream).await.unwrap();
+    upstream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+    client.until("half").await;
+    client.0.set_zero_linger().unwrap();
+    drop(client);
+    came_to(&proxy, "abandoned", 1).await;
     // The end of an upload that is stuck is behind what is not read: it does not come.
     for (what, request, body, ends) in
         [("more", &ahead[..], &[][..], &[false, true][..]), ("an upload", upload, &body, &[true])]

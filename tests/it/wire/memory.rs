@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::http2;
-use crate::support::frames::{FrameClient, GET, HEADERS, head};
+use crate::support::frames::{FrameClient, GET, HEADERS, WINDOW_UPDATE, frame, head};
 use crate::support::{LOOPBACK, RawClient, Serin, config_before, eventually, read_head};
 
 /// How long a body is. Five of them pass, at the same time.
@@ -31,6 +31,30 @@ async fn upstream(sent: Arc<AtomicUsize>) -> SocketAddr {
         }
     });
     address
+}
+
+/// serin before an upstream, and what it held at first.
+struct Held {
+    process: Serin,
+    _dir: tempfile::TempDir,
+    at_first_kb: usize,
+}
+
+impl Held {
+    async fn start(upstream: SocketAddr, listener: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let text = config_before(upstream, listener, "");
+        std::fs::write(dir.path().join("proxy.toml"), text).unwrap();
+        let process = Serin::start(dir.path());
+        // What it needs to begin with is asked for in its first moments.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let at_first_kb = process.peak_kb();
+        Self { process, _dir: dir, at_first_kb }
+    }
+
+    fn grown_kb(&self) -> usize {
+        self.process.peak_kb() - self.at_first_kb
+    }
 }
 
 async fn converse(mut stream: TcpStream, sent: Arc<AtomicUsize>) -> std::io::Result<()> {
@@ -68,11 +92,8 @@ async fn converse(mut stream: TcpStream, sent: Arc<AtomicUsize>) -> std::io::Res
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gigabyte_passes_through_little_memory() {
     let address = upstream(Arc::default()).await;
-    let dir = tempfile::tempdir().unwrap();
-    let text = config_before(address, "limits = { body_bytes = \"1GiB\" }", "");
-    std::fs::write(dir.path().join("proxy.toml"), text).unwrap();
-    let serin = Serin::start(dir.path());
-    let proxy = serin.address;
+    let serin = Held::start(address, "limits = { body_bytes = \"1GiB\" }").await;
+    let proxy = serin.process.address;
     let passing = [
         tokio::spawn(download(proxy, "/length")),
         tokio::spawn(download(proxy, "/chunks")),
@@ -83,7 +104,7 @@ async fn a_gigabyte_passes_through_little_memory() {
     for body in passing {
         body.await.unwrap();
     }
-    let peak = serin.peak_kb();
+    let peak = serin.process.peak_kb();
     assert!(peak < PEAK_KB, "{peak} KB");
 }
 
@@ -146,37 +167,51 @@ async fn upload_http2(proxy: SocketAddr) {
     assert_eq!(answer.await.unwrap().status(), 200);
 }
 
-/// Neither what is asked behind a request that takes its time is read, nor an answer that nobody takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_has_to_wait_takes_little_memory() {
-    const CLIENTS: usize = 50;
-    let address = upstream(Arc::default()).await;
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("proxy.toml"), config_before(address, "", "")).unwrap();
-    let serin = Serin::start(dir.path());
-    let at_first = serin.peak_kb();
+async fn what_is_asked_behind_a_request_is_not_read() {
+    const CLIENTS: usize = 200;
+    let serin = Held::start(upstream(Arc::default()).await, "").await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        let mut client = RawClient::connect(serin.address).await;
+        let mut client = RawClient::connect(serin.process.address).await;
+        // It takes its time, for its body is short of what the upstream waits for.
         client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx").await;
-        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2000)).await;
         clients.push(client);
     }
-    let mut stalled = Vec::new();
-    for _ in 0..CLIENTS / 10 {
-        // A window in which nothing may be sent.
-        let mut client = FrameClient::with_settings(serin.address, &[0, 4, 0, 0, 0, 0]).await;
-        let path = [GET[0], GET[1], (":path", "/length"), GET[3]];
-        for number in 0..100 {
-            client.send(head(2 * number + 1, &path, true)).await;
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2000)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let grown = serin.grown_kb();
+    assert!(grown < CLIENTS * 40, "{grown} KB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_takes_are_not_read() {
+    const STREAMS: u32 = 100;
+    let serin = Held::start(upstream(Arc::default()).await, "").await;
+    let path = [GET[0], GET[1], (":path", "/length"), GET[3]];
+    let heads: Vec<u8> =
+        (0..STREAMS).flat_map(|number| head(2 * number + 1, &path, true)).collect();
+    let mut clients = Vec::new();
+    // A window of nothing and one of a byte; the usual one; and one of everything, where it is the
+    // socket that is not read from.
+    for window in [[0; 4], [0, 0, 0, 1], [0, 0, 0xff, 0xff], [0x7f, 0xff, 0xff, 0xff]] {
+        let settings = [&[0, 4][..], &window].concat();
+        let mut client = FrameClient::with_settings(serin.process.address, &settings).await;
+        let wider = (0x7fff_ffff_u32 - 0xffff).to_be_bytes();
+        if window[0] > 0 {
+            client.send(frame(WINDOW_UPDATE, 0, 0, &wider)).await;
         }
-        for _ in 0..100 {
+        client.send(&heads).await;
+        for _ in 0..if window[0] > 0 { 0 } else { STREAMS } {
             client.until(HEADERS).await;
         }
-        stalled.push(client);
+        clients.push(client);
     }
-    let grown = serin.peak_kb() - at_first;
-    assert!(grown < 16 << 10, "{grown} KB");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let grown = serin.grown_kb();
+    assert!(grown < 8 << 10, "{grown} KB");
 }
 
 /// The upstream is stopped, not buffered.
@@ -186,29 +221,26 @@ async fn clients_that_read_nothing_cost_little_memory() {
     const STALLED_KB: usize = 400;
     let sent = Arc::new(AtomicUsize::new(0));
     let address = upstream(Arc::clone(&sent)).await;
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("proxy.toml"), config_before(address, "", "")).unwrap();
-    let serin = Serin::start(dir.path());
-    let at_first = serin.peak_kb();
+    let serin = Held::start(address, "").await;
     let mut clients = Vec::new();
     let mut connections = Vec::new();
     for number in 0..CLIENTS {
         let path = if number % 2 == 0 { "/length" } else { "/chunks" };
-        let mut client = RawClient::connect(serin.address).await;
+        let mut client = RawClient::connect(serin.process.address).await;
         client.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         clients.push(client);
-        let (mut client, connection) = http2::connect(serin.address).await;
+        let (mut client, connection) = http2::connect(serin.process.address).await;
         let request = http2::request("GET", path).body(()).unwrap();
         let (answer, _) = client.send_request(request, true).unwrap();
         connections.push((client, connection, answer.await.unwrap()));
     }
     let before = AtomicUsize::new(0);
     eventually("nothing is sent any more", || async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let now = sent.load(Ordering::Relaxed);
         now > 0 && before.swap(now, Ordering::Relaxed) == now
     })
     .await;
-    let grown = serin.peak_kb() - at_first;
+    let grown = serin.grown_kb();
     assert!(grown < 2 * CLIENTS * STALLED_KB, "{grown} KB");
 }

@@ -1,7 +1,9 @@
 //! Upstreams that misbehave, and what their answers become on the way to the client.
 
 use super::OK;
-use crate::support::{RawClient, RawUpstream, Then, came_to, closed_after, eventually};
+use crate::support::{
+    RawClient, RawUpstream, Serin, Then, came_to, closed_after, config_before, eventually,
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const LAST_GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
@@ -246,6 +248,38 @@ async fn an_answer_is_not_late_while_its_request_still_comes() {
     assert!(!got.contains("0\r\n\r\n"), "it looks whole: {got}");
     came_to(&proxy, "timeout", 1).await;
     proxy.stop().await;
+    // And where a body need not come, nobody waits for it.
+    let upstream = RawUpstream::answering(half, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "timeouts = { total = \"300ms\" }").await;
+    let expects = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\nexpect: 100-continue\r\n\r\n";
+    let (got, clean) = {
+        let mut client = RawClient::connect(proxy.address).await;
+        client.send(expects).await;
+        client.rest().await
+    };
+    assert!(!clean || !got.contains("0\r\n\r\n"), "it looks whole: {got}");
+    came_to(&proxy, "timeout", 1).await;
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_we_have_no_descriptor_left_is_no_fault_of_a_pool() {
+    let upstream = RawUpstream::answering(OK, Then::Keep).await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("proxy.toml"), config_before(upstream.address, "", "")).unwrap();
+    let serin = Serin::start(dir.path());
+    let mut client = RawClient::connect(serin.address).await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n").await;
+    // It has to be accepted.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let limit = serin.limit_descriptors(Some(serin.next_descriptor()));
+    client.send("\r\n").await;
+    let got = client.until("\r\n\r\n").await;
+    assert!(got.starts_with("HTTP/1.1 503 ") && got.contains("\r\nretry-after: 1\r\n"), "{got}");
+    serin.limit_descriptors(limit);
+    client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(client.rest().await.0.ends_with("ok"));
+    assert_eq!(serin.shop()["stable"]["errors"], 0);
 }
 
 #[tokio::test]

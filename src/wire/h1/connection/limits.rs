@@ -99,11 +99,15 @@ where
     /// Finds out whether a client that ended its half still listens; false where it does not.
     fn look_after_client(&mut self, cx: &mut Context<'_>) -> bool {
         let mut side = self.side.borrow_mut();
-        self.probe = (self.state == State::Serving).then(|| clock::now() + PROBE_AFTER);
+        let is_serving = self.state == State::Serving;
+        let goes_on = is_serving && side.ended || !side.reads_ahead();
+        self.probe = goes_on.then(|| clock::now() + PROBE_AFTER);
         if !side.ended && !side.io.has_ended(cx) {
             return true;
         }
-        if !self.was_probed && self.asked.is_1_1 && side.outbox.is_empty() {
+        if !is_serving {
+            self.hush.get_or_insert_with(clock::now);
+        } else if !self.was_probed && self.asked.is_1_1 && side.outbox.is_empty() {
             side.outbox.push(Slab::of(PROBE));
             self.was_probed = true;
         }

@@ -49,9 +49,9 @@ async fn whoever_says_half_of_what_it_wants_is_left() {
 /// Each of what it says is in time, though there is always half of the next.
 #[tokio::test]
 async fn whoever_speaks_slowly_without_a_pause_is_heard() {
-    const REQUESTS: u32 = 9;
+    const REQUESTS: u32 = 20;
     let upstream = RawUpstream::answering(OK, Then::Keep).await;
-    let proxy = upstream.behind_proxy("timeouts = { head = \"500ms\" }", "").await;
+    let proxy = upstream.behind_proxy("timeouts = { head = \"2s\" }", "").await;
     let mut client = FrameClient::connect(proxy.address).await;
     let all: Vec<u8> = (0..REQUESTS).flat_map(|number| head(2 * number + 1, &GET, true)).collect();
     let each = all.len() / REQUESTS as usize;
