@@ -67,10 +67,12 @@ impl<W: Watch> Answer<W> {
             // The next piece is taken when this one has left: whoever reads slowly holds one and
             // no more.
             if self.rest.is_none() && !self.body.is_done() {
-                if channel.is_full() {
+                if channel.is_held_up() {
+                    // The request is woken when it is not.
                     channel.room();
                     return self.poll_stuck(channel, cx);
                 }
+                self.stuck = None;
                 self.body.read_at_most(channel.appetite());
                 match ready!(self.body.poll_piece(cx)) {
                     Some(Ok(piece)) => self.rest = Some(piece),

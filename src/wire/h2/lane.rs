@@ -160,9 +160,9 @@ impl Channel {
         self.session.room(&self.lane).max(slab::SMALL)
     }
 
-    /// Whether nothing can be sent until the client has taken what is written to the connection.
-    pub(super) fn is_full(&self) -> bool {
-        self.session.is_full()
+    /// Whether the client would take more, once it has taken what is written to the connection.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.session.is_full() && self.lane.credit.get().bytes() > 0
     }
 
     /// How much may be sent. Where that is nothing, the request is woken when it is more.

@@ -274,3 +274,26 @@ async fn a_websocket_that_an_upstream_does_not_open_is_not_open() {
         proxy.stop().await;
     }
 }
+
+/// That it has ended is said although there is no window left, and none may be asked for.
+#[tokio::test]
+async fn an_answer_as_long_as_the_window_ends() {
+    let (size, body) = (0xffff, "x".repeat(0xffff));
+    let answer =
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n{body}\r\n");
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let proxy = proxy_before(listener.local_addr().unwrap(), "", "").await;
+    let mut client = FrameClient::connect(proxy.address).await;
+    client.send(head(1, &GET, true)).await;
+    let (mut server, _) = listener.accept().await.unwrap();
+    read_head(&mut server).await.unwrap();
+    server.write_all(answer.as_bytes()).await.unwrap();
+    let mut left = size;
+    while left > 0 {
+        left -= client.until(DATA).await.payload.len();
+    }
+    server.write_all(b"0\r\n\r\n").await.unwrap();
+    let end = client.until(DATA).await;
+    assert!(end.payload.is_empty() && end.flags & END_STREAM != 0, "{end:?}");
+    proxy.stop().await;
+}
