@@ -26,8 +26,8 @@ use crate::wire::{Client, Request, Response, Watch, turn};
 
 /// How long what a client still sends is thrown away, so that it can read why it was left.
 const LINGER: Duration = Duration::from_secs(2);
-/// How often is read, and what came is done, before the other connections have their turn.
-const READS_AT_ONCE: u32 = 2;
+/// How much is read, and what it says is done, before the other connections have their turn.
+const BYTES_AT_ONCE: usize = 128 << 10;
 /// A header block may be longer than its fields, but one that is much longer is not read.
 const BLOCK_BYTES_MIN: usize = 64 << 10;
 
@@ -143,7 +143,7 @@ where
             self.has_paused = false;
             return Poll::Pending;
         }
-        let mut reads = 0;
+        let mut bytes = 0;
         loop {
             let inbox = self.side.borrow_mut().inbox.take();
             if let Some(mut slab) = inbox {
@@ -165,14 +165,13 @@ where
                 return Poll::Pending;
             }
             ready!(self.clerk.poll_ready(cx));
-            if reads == READS_AT_ONCE {
+            if bytes >= BYTES_AT_ONCE {
                 turn::pass(cx);
                 return Poll::Pending;
             }
-            reads += 1;
             let mut side = self.side.borrow_mut();
             match side.poll_read(cx) {
-                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(count @ 1..)) => bytes += count,
                 Poll::Ready(Ok(0)) if !self.is_done() => {
                     drop(side);
                     self.half_close();
