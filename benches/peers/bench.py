@@ -14,7 +14,7 @@ RUN    bench.py --work DIR [--peers a,b] [--cases x,y] [--rounds 3] [--secs 4] [
        --realtime (root) runs proxies, backends and load generators SCHED_RR, which keeps other programs out of the figures.
        --session-nice N sets the kernel's autogroup nice of this session (root; kernels that schedule by session ignore nice
        across sessions).
-CASES  h1-c64 h1-c512        1 KB over keep-alive HTTP/1.1, wrk
+CASES  h1-c64 h1-c512        1 KB over keep-alive HTTP/1.1, wrk; h1-c2000 only where it is asked for
        h1-64k h1-1m          larger bodies (MB/s, CPU us per MB)
        h1-post16k            16 KB uploads
        tls-h1 tls-h2 h2-c1   TLS-terminated, wrk / h2load (h2: 16 connections x 16 streams; h2-c1: 1 x 64)

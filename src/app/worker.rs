@@ -31,6 +31,10 @@ use crate::wire::server::{Protocol, Rules, Server};
 /// How often idle upstream connections are aged; one is closed after two rounds unused.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
+/// How much the system tells at once. It looks at each socket that it tells of, and we do when its turn
+/// comes: with hundreds in between, what it has looked at has left the cache.
+const EVENTS_AT_ONCE: usize = 32;
+
 /// A worker that does not run yet.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -74,10 +78,6 @@ pub(super) fn plan(
     let worker = |writer| Worker { writer, cell: cell.clone(), ports: ports.clone() };
     writers.into_iter().map(worker).collect()
 }
-
-/// How much the system tells at once. It looks at each socket that it tells of, and we do when its turn
-/// comes: with hundreds in between, what it has looked at has left the cache.
-const EVENTS_AT_ONCE: usize = 32;
 
 impl Worker {
     /// Serves `sockets` until `draining` says so, then for at most `grace` what is under way.

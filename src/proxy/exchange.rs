@@ -116,6 +116,7 @@ impl Drop for Exchange {
 impl wire::Watch for Exchange {
     fn ended(mut self, result: Result<(), wire::Error>) {
         match (result, self.status) {
+            // The upstream's failure stays one, whatever the client does then.
             (Err(error), Some(status)) if error.is_clients() && status.is_error() => {}
             (Err(error), _) => self.outcome = outcome(error),
             (Ok(()), Some(status)) => self.outcome = status,

@@ -93,7 +93,6 @@ impl Link {
         (self.interims, self.has_continued) = (0, false);
         (self.limit, self.deadline) = (None, None);
         self.piece_limit = Duration::MAX;
-        self.most = usize::MAX;
     }
 
     /// The request's body, where not a byte of the request has left.

@@ -90,6 +90,10 @@ pub(crate) fn head(stream: u32, fields: &[(&str, &str)], ends: bool) -> Vec<u8> 
 pub(crate) const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
 
+/// The fields of a request for a WebSocket (RFC 8441 §4).
+pub(crate) const WEBSOCKET: [(&str, &str); 5] =
+    [(":method", "CONNECT"), (":protocol", "websocket"), GET[1], GET[2], GET[3]];
+
 pub(crate) struct FrameClient(pub(crate) TcpStream);
 
 impl FrameClient {

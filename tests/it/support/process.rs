@@ -1,6 +1,5 @@
 //! serin as a process: started, asked and killed as an operator would.
 
-use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,8 +8,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::{PATIENCE, config_before};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_serin");
 
@@ -59,6 +59,16 @@ impl Serin {
         Self { child, address: address.unwrap(), admin: admin.unwrap(), said }
     }
 
+    /// Starts it before `stable`, as [`config_before`] has it, in a folder of its own and with one
+    /// worker: each keeps buffers for later.
+    pub(crate) fn before(stable: SocketAddr, listener: &str) -> (TempDir, Self) {
+        let dir = tempfile::tempdir().unwrap();
+        let text = config_before(stable, listener, "").replace("threads = 2", "threads = 1");
+        std::fs::write(dir.path().join("proxy.toml"), text).unwrap();
+        let serin = Self::start(dir.path());
+        (dir, serin)
+    }
+
     /// What it wrote to standard error: its log.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
@@ -75,15 +85,7 @@ impl Serin {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }
 
-    /// The lowest number that none of its descriptors has.
-    pub(crate) fn next_descriptor(&self) -> u64 {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
-        let name = |fd: std::io::Result<std::fs::DirEntry>| fd.unwrap().file_name();
-        let open: HashSet<String> = open.map(|fd| name(fd).into_string().unwrap()).collect();
-        (0..).find(|number| !open.contains(&number.to_string())).unwrap()
-    }
-
-    /// Sets how many descriptors it may have; tells how many it might have.
+    /// Sets how many descriptors it may have; tells how many it might have before.
     pub(crate) fn limit_descriptors(&self, limit: Option<u64>) -> Option<u64> {
         let pid = Pid::from_child(&self.child);
         let maximum = getrlimit(Resource::Nofile).maximum;

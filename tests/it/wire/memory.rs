@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::http2;
 use crate::support::frames::{FrameClient, GET, HEADERS, WINDOW_UPDATE, frame, head};
-use crate::support::{LOOPBACK, RawClient, Serin, config_before, eventually, read_head};
+use crate::support::{LOOPBACK, RawClient, Serin, eventually, read_head};
 
 /// How long a body is. Five of them pass, at the same time.
 const BODY: usize = 256 << 20;
@@ -42,14 +42,11 @@ struct Held {
 
 impl Held {
     async fn start(upstream: SocketAddr, listener: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let text = config_before(upstream, listener, "");
-        std::fs::write(dir.path().join("proxy.toml"), text).unwrap();
-        let process = Serin::start(dir.path());
+        let (_dir, process) = Serin::before(upstream, listener);
         // What it needs to begin with is asked for in its first moments.
         tokio::time::sleep(Duration::from_millis(500)).await;
         let at_first_kb = process.peak_kb();
-        Self { process, _dir: dir, at_first_kb }
+        Self { process, _dir, at_first_kb }
     }
 
     fn grown_kb(&self) -> usize {

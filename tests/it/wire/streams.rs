@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::OK;
-use crate::support::frames::{DATA, FrameClient, GET, HEADERS, frame, head};
+use crate::support::frames::{DATA, FrameClient, HEADERS, WEBSOCKET, frame, head};
 use crate::support::{LOOPBACK, RawClient, RawUpstream, Then, came_to, eventually, read_head};
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
@@ -58,8 +58,7 @@ async fn a_tunnel_may_be_silent_from_the_beginning() {
     client.send(UPGRADE).await;
     client.until("\r\n\r\n").await;
     let mut stream = FrameClient::connect(proxy.address).await;
-    let fields = [(":method", "CONNECT"), (":protocol", "websocket"), GET[1], GET[2], GET[3]];
-    stream.send(head(1, &fields, false)).await;
+    stream.send(head(1, &WEBSOCKET, false)).await;
     stream.until(HEADERS).await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     client.send("late\r\n\r\n").await;

@@ -1,9 +1,7 @@
 //! Upstreams that misbehave, and what their answers become on the way to the client.
 
 use super::OK;
-use crate::support::{
-    RawClient, RawUpstream, Serin, Then, came_to, closed_after, config_before, eventually,
-};
+use crate::support::{RawClient, RawUpstream, Serin, Then, came_to, closed_after, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const LAST_GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
@@ -265,19 +263,18 @@ async fn an_answer_is_not_late_while_its_request_still_comes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn that_we_have_no_descriptor_left_is_no_fault_of_a_pool() {
     let upstream = RawUpstream::answering(OK, Then::Keep).await;
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("proxy.toml"), config_before(upstream.address, "", "")).unwrap();
-    let serin = Serin::start(dir.path());
+    let (_dir, serin) = Serin::before(upstream.address, "");
     let mut client = RawClient::connect(serin.address).await;
-    client.send("GET / HTTP/1.1\r\nhost: a\r\n").await;
-    // It has to be accepted.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    let limit = serin.limit_descriptors(Some(serin.next_descriptor()));
-    client.send("\r\n").await;
+    // It is accepted, and no upstream is asked.
+    client.send("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(client.until("\r\n\r\n").await.starts_with("HTTP/1.1 204 "));
+    // What is open stays open; no other number is below this one.
+    let limit = serin.limit_descriptors(Some(1));
+    client.send(GET).await;
     let got = client.until("\r\n\r\n").await;
     assert!(got.starts_with("HTTP/1.1 503 ") && got.contains("\r\nretry-after: 1\r\n"), "{got}");
     serin.limit_descriptors(limit);
-    client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    client.send(LAST_GET).await;
     assert!(client.rest().await.0.ends_with("ok"));
     assert_eq!(serin.shop()["stable"]["errors"], 0);
 }

@@ -96,7 +96,8 @@ where
         }
     }
 
-    /// Finds out whether a client that ended its half still listens; false where it does not.
+    /// Finds out whether a client that ended its half still listens, and whether one that is not read
+    /// from has; false where it has gone.
     fn look_after_client(&mut self, cx: &mut Context<'_>) -> bool {
         let mut side = self.side.borrow_mut();
         let is_serving = self.state == State::Serving;

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::{collect, connect, request};
 use crate::support::frames::{
-    DATA, END_STREAM, Fate, FrameClient, GET, HEADERS, RST_STREAM, frame, head,
+    DATA, END_STREAM, Fate, FrameClient, GET, HEADERS, RST_STREAM, WEBSOCKET, frame, head,
 };
 use crate::support::{
     LOOPBACK, RawUpstream, Then, assert_lines, came_to, eventually, proxy_before, read_head,
@@ -266,8 +266,7 @@ async fn a_websocket_that_an_upstream_does_not_open_is_not_open() {
         let upstream = RawUpstream::answering(answer, Then::Keep).await;
         let proxy = upstream.behind_proxy("", "").await;
         let mut client = FrameClient::connect(proxy.address).await;
-        let fields = [(":method", "CONNECT"), (":protocol", "websocket"), GET[1], GET[2], GET[3]];
-        client.send(head(1, &fields, false)).await;
+        client.send(head(1, &WEBSOCKET, false)).await;
         assert_eq!(client.fate(1).await, Fate::Status(want), "{status}");
         // Anybody can ask for what an upstream does not have.
         assert_eq!(proxy.shop().await.stable.errors, 0, "{status}");

@@ -11,8 +11,7 @@ use crate::support::frames::{
     PREFACE, RST_STREAM, SETTINGS, block, frame, head, word,
 };
 use crate::support::{
-    Behaviour, PATIENCE, RawClient, RawUpstream, Serin, Then, Upstream, came_to, config_before,
-    eventually,
+    Behaviour, PATIENCE, RawClient, RawUpstream, Serin, Then, Upstream, came_to, eventually,
 };
 use crate::wire::OK;
 
@@ -81,10 +80,7 @@ async fn an_idle_connection_is_told_before_it_is_closed() {
 #[tokio::test]
 async fn whoever_floods_us_is_told_to_calm_down_and_fills_no_memory() {
     let upstream = RawUpstream::answering(OK, Then::Keep).await;
-    let dir = tempfile::tempdir().unwrap();
-    let text = config_before(upstream.address, "", "");
-    std::fs::write(dir.path().join("proxy.toml"), text).unwrap();
-    let serin = Serin::start(dir.path());
+    let (_dir, serin) = Serin::before(upstream.address, "");
     let before = serin.peak_kb();
     let open = head(1, &GET[..], false);
     let reset = |stream: u32| {
