@@ -20,14 +20,14 @@ static PIECE: [u8; 1 << 16] = [b'x'; 1 << 16];
 const PEAK_KB: usize = 64 << 10;
 
 /// Sends bodies as long as that, by length or in chunks as the path says, and reads those that come.
-/// `sent` counts their bytes.
-async fn upstream(sent: Arc<AtomicUsize>) -> SocketAddr {
+/// `passed` counts the bytes of both.
+async fn upstream(passed: Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind(LOOPBACK).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(converse(stream, Arc::clone(&sent)));
+            tokio::spawn(converse(stream, Arc::clone(&passed)));
         }
     });
     address
@@ -54,16 +54,18 @@ impl Held {
     }
 }
 
-async fn converse(mut stream: TcpStream, sent: Arc<AtomicUsize>) -> std::io::Result<()> {
+async fn converse(mut stream: TcpStream, passed: Arc<AtomicUsize>) -> std::io::Result<()> {
     let head = read_head(&mut stream).await?;
     if head.starts_with("POST") {
         let mut left = BODY;
         let mut buffer = vec![0; PIECE.len()];
         while left > 0 {
-            match stream.read(&mut buffer).await? {
-                0 => return Ok(()),
-                count => left -= count,
+            let count = stream.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(());
             }
+            left -= count;
+            passed.fetch_add(count, Ordering::Relaxed);
         }
         return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     }
@@ -81,7 +83,7 @@ async fn converse(mut stream: TcpStream, sent: Arc<AtomicUsize>) -> std::io::Res
         if is_chunked {
             stream.write_all(b"\r\n").await?;
         }
-        sent.fetch_add(PIECE.len(), Ordering::Relaxed);
+        passed.fetch_add(PIECE.len(), Ordering::Relaxed);
     }
     if is_chunked { stream.write_all(b"0\r\n\r\n").await } else { Ok(()) }
 }
@@ -167,7 +169,8 @@ async fn upload_http2(proxy: SocketAddr) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_asked_behind_a_request_is_not_read() {
     const CLIENTS: usize = 200;
-    let serin = Held::start(upstream(Arc::default()).await, "").await;
+    let passed = Arc::new(AtomicUsize::new(0));
+    let serin = Held::start(upstream(Arc::clone(&passed)).await, "").await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let mut client = RawClient::connect(serin.process.address).await;
@@ -175,6 +178,11 @@ async fn what_is_asked_behind_a_request_is_not_read() {
         client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx").await;
         clients.push(client);
     }
+    // What comes together with a request is read with it.
+    eventually("all requests are under way", || async {
+        passed.load(Ordering::Relaxed) == CLIENTS
+    })
+    .await;
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2000)).await;
     }
@@ -216,8 +224,8 @@ async fn answers_that_nobody_takes_are_not_read() {
 async fn clients_that_read_nothing_cost_little_memory() {
     const CLIENTS: usize = 20;
     const STALLED_KB: usize = 400;
-    let sent = Arc::new(AtomicUsize::new(0));
-    let address = upstream(Arc::clone(&sent)).await;
+    let passed = Arc::new(AtomicUsize::new(0));
+    let address = upstream(Arc::clone(&passed)).await;
     let serin = Held::start(address, "").await;
     let mut clients = Vec::new();
     let mut connections = Vec::new();
@@ -232,9 +240,9 @@ async fn clients_that_read_nothing_cost_little_memory() {
         connections.push((client, connection, answer.await.unwrap()));
     }
     let before = AtomicUsize::new(0);
-    eventually("nothing is sent any more", || async {
+    eventually("nothing passes any more", || async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = sent.load(Ordering::Relaxed);
+        let now = passed.load(Ordering::Relaxed);
         now > 0 && before.swap(now, Ordering::Relaxed) == now
     })
     .await;
