@@ -70,6 +70,8 @@ impl Streak {
 pub(super) async fn watch(endpoint: Weak<Endpoint>, rule: Arc<Rule>, changed: Arc<Notify>) {
     let mut streak = Streak::default();
     let mut epoch = None;
+    // Thousands of checks begin together at a start; the second ones are spread over `every`.
+    let mut pause = rule.every.mul_f64(rand::random());
     loop {
         let Some(target) = endpoint.upgrade() else { return };
         let began = target.word();
@@ -88,7 +90,8 @@ pub(super) async fn watch(endpoint: Weak<Endpoint>, rule: Arc<Rule>, changed: Ar
             let renewed = Arc::clone(&target.renewed);
             drop(target);
             // Either is a good time for the next check.
-            let _ = tokio::time::timeout(rule.every, renewed.notified()).await;
+            let _ = tokio::time::timeout(pause, renewed.notified()).await;
+            pause = rule.every;
         }
     }
 }

@@ -303,6 +303,29 @@ async fn a_canary_that_cannot_be_reached_is_charged_and_stable_serves() {
 }
 
 #[tokio::test]
+async fn checks_of_many_endpoints_do_not_go_on_all_at_once() {
+    const EVERY: Duration = Duration::from_secs(1);
+    let (mut blue, green) = (Vec::new(), Upstream::start("green").await);
+    for _ in 0..30 {
+        blue.push(Upstream::start("blue").await);
+    }
+    let keys = "health = { path = \"/health\", every = \"1s\" }";
+    let blue_pool: Vec<_> = blue.iter().collect();
+    let proxy = TestProxy::start(&config(&blue_pool, &[&green], keys, "")).await;
+    eventually("each was checked three times", || async {
+        blue.iter().all(|one| one.checks().len() >= 3)
+    })
+    .await;
+    let pauses = |nth: usize| {
+        let checks = blue.iter().map(Upstream::checks);
+        checks.map(move |checks| checks[nth] - checks[nth - 1]).min().unwrap()
+    };
+    assert!(pauses(1) < EVERY / 2, "all of 30 waited for {:?}", pauses(1));
+    assert!(pauses(2) >= EVERY, "the spread is for once: {:?}", pauses(2));
+    proxy.stop().await;
+}
+
+#[tokio::test]
 async fn a_stable_pool_that_is_down_is_a_503_with_the_reason() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
     blue.is_healthy(false);

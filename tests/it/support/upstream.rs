@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serin::clock;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
 
 use super::{LOOPBACK, draw};
 
@@ -72,6 +73,8 @@ struct Shared {
     name: &'static str,
     behaviour: Mutex<Behaviour>,
     health: Mutex<StatusCode>,
+    /// When health was asked for.
+    checks: Mutex<Vec<Instant>>,
     pace: Mutex<Option<Pace>>,
     /// What `/metrics` answers; it is a path like any other without it.
     metrics: Mutex<Option<Exposed>>,
@@ -103,6 +106,7 @@ impl Upstream {
             name,
             behaviour: Mutex::new(Behaviour::Answer),
             health: Mutex::new(StatusCode::OK),
+            checks: Mutex::default(),
             pace: Mutex::default(),
             metrics: Mutex::default(),
             hits: AtomicUsize::new(0),
@@ -123,6 +127,11 @@ impl Upstream {
     pub(crate) fn is_healthy(&self, healthy: bool) {
         *self.shared.health.lock().unwrap() =
             if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    }
+
+    /// When health was asked for.
+    pub(crate) fn checks(&self) -> Vec<Instant> {
+        self.shared.checks.lock().unwrap().clone()
     }
 
     /// Draws otherwise than with another seed.
@@ -250,6 +259,7 @@ async fn answer(
     number_on_connection: usize,
 ) -> Result<Response<Body>, std::io::Error> {
     if request.uri().path() == "/health" {
+        shared.checks.lock().unwrap().push(clock::now());
         let status = *shared.health.lock().unwrap();
         let empty = Empty::new().map_err(|never| match never {}).boxed();
         return Ok(Response::builder().status(status).body(empty).unwrap());
