@@ -216,7 +216,7 @@ impl Service {
         let (settings, objectives, edges) = (&config.settings, config.objectives, edges_ms());
         init(&|| init_line(settings, &rules, purpose, &objectives, &edges, &baseline));
         let judge = Judge::new(settings.clone(), rules, purpose, edges, &baseline);
-        Judged { judge: judge.with_objectives(objectives), t_s: 0.0 }
+        Judged { judge: Box::new(judge.with_objectives(objectives)), t_s: 0.0 }
     }
 
     /// What both pools did since the last tick, and which hard limit is broken, in words.

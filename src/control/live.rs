@@ -104,7 +104,8 @@ pub(super) struct Call {
 /// A judge and its clock, which stands still between processes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Judged {
-    pub(super) judge: Judge,
+    /// Large, and most services have none.
+    pub(super) judge: Box<Judge>,
     /// Seconds that it has watched.
     pub(super) t_s: f64,
 }

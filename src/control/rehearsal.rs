@@ -51,7 +51,7 @@ const POOL: &str = "x-serin-pool";
 #[derive(Debug)]
 pub(super) struct Rehearsing {
     pub(super) number: u64,
-    judge: Judge,
+    judge: Box<Judge>,
     t_s: f64,
     /// What stable and the canary did since the last tick.
     stable: Interval,
@@ -77,7 +77,7 @@ impl Rehearsing {
         let (edges, baseline) = (histogram::edges_ms(), Baseline::default());
         Self {
             number,
-            judge: Judge::new(settings, vec![rule], Purpose::Canary, edges, &baseline),
+            judge: Box::new(Judge::new(settings, vec![rule], Purpose::Canary, edges, &baseline)),
             t_s: 0.0,
             stable: Interval { healthy: true, ..Interval::default() },
             canary: Interval { healthy: true, ..Interval::default() },

@@ -165,15 +165,15 @@ fn restored(
     let lives = found.iter().filter_map(|(name, found)| Some((name.clone(), found.live.clone()?)));
     let lives = reload::merge_all(&lives.collect(), config, boot, || Salt(rand::random()))
         .map_err(|problems| Unusable::new(problems.join("\n")))?;
-    let mut services = BTreeMap::new();
-    for (name, live) in lives {
+    let services = lives.into_iter().map(|(name, live)| {
         let file = config.services[&name].clone();
         let issuer = issuer(&file, store).map_err(Unusable::new)?;
         let service =
             restore(Service::new(file, issuer, live, service_thread), found.remove(&name));
-        services.insert(name, service);
-    }
-    Ok(services)
+        Ok((name, service))
+    });
+    // All at once, for a map that grows one by one in their order has half its room to spare.
+    services.collect()
 }
 
 /// Gives `service`, whose state is merged with the file, what else was found of it.
