@@ -8,6 +8,7 @@ mod certificates;
 pub mod demo;
 mod folders;
 pub mod foresight;
+mod probed;
 pub mod replay;
 mod watched;
 mod worker;
@@ -77,8 +78,9 @@ impl App {
     /// When a port is used, the state cannot be, or the file contradicts the state.
     pub fn bind(config: Config, config_path: Option<PathBuf>) -> Result<Self, StartError> {
         let store = FileStore::open(&config.state).map_err(|e| StartError(e.to_string()))?;
+        let listeners = probed::with_own(&config.listeners);
         let mut ports = BTreeMap::new();
-        for (name, listener) in &config.listeners {
+        for (name, listener) in &listeners {
             let bound = net::bind(listener.bind, config.workers).map_err(|error| {
                 in_use(&format!("listeners.{name}.bind"), &listener.bind.to_string(), &error)
             })?;
@@ -97,9 +99,10 @@ impl App {
         let (cell, metrics) = (Cell::default(), Metrics::default());
         let (writers, drain) = Recorder::split(config.workers);
         let (acceptors, certificates) = certificates::load(&config, &metrics)?;
-        let workers = worker::plan(writers, &config, &ports, &acceptors, &cell, &metrics);
+        let workers = worker::plan(writers, &listeners, &acceptors, &cell, &metrics);
         let listening = Arc::new(AtomicBool::new(false));
-        let listener = ports.values().next().map(|bound| bound.address);
+        let listener = listeners.iter().find(|(_, listener)| probed::takes_probes(listener));
+        let listener = listener.and_then(|(name, _)| Some(ports.get(name)?.address));
         let listener = listener.ok_or_else(|| StartError("no listener".to_owned()))?;
         let admin_config = config.admin.clone();
         let watched = config_path.as_deref().map(|path| Watched::new(path, &config));
@@ -139,7 +142,8 @@ impl App {
 
     /// Where clients reach each listener.
     pub fn addresses(&self) -> BTreeMap<String, SocketAddr> {
-        self.ports.iter().map(|(name, bound)| (name.clone(), bound.address)).collect()
+        let of_file = self.ports.iter().filter(|(name, _)| *name != probed::OWN);
+        of_file.map(|(name, bound)| (name.clone(), bound.address)).collect()
     }
 
     /// Where the API is: a URL, or `unix:PATH`.

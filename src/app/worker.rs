@@ -17,10 +17,10 @@ use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
 use super::certificates::Acceptors;
-use crate::config::{Config, Listener};
+use crate::config::Listener;
 use crate::measure::Writer;
 use crate::net::tls::{Acceptor, Limits};
-use crate::net::{self, Bound, Census, Drain, Drained, Port, Socket};
+use crate::net::{self, Census, Drain, Drained, Port, Socket};
 use crate::proxy;
 use crate::table::Cell;
 use crate::telemetry::metrics::{Metrics, PortMetrics};
@@ -55,16 +55,14 @@ struct Listening {
 /// Plans a worker for each of `writers`.
 pub(super) fn plan(
     writers: Vec<Writer>,
-    config: &Config,
-    bound: &BTreeMap<String, Bound>,
+    listeners: &BTreeMap<String, Listener>,
     acceptors: &Acceptors,
     cell: &Cell,
     metrics: &Metrics,
 ) -> Vec<Worker> {
-    let ports: HashMap<String, Listening> = bound
-        .keys()
-        .filter_map(|name| {
-            let listener = config.listeners.get(name)?.clone();
+    let ports: HashMap<String, Listening> = listeners
+        .iter()
+        .map(|(name, listener)| {
             let limits = listener.limits;
             let port = Port {
                 name: name.clone(),
@@ -72,7 +70,7 @@ pub(super) fn plan(
                 metrics: PortMetrics::new(metrics, name),
             };
             let acceptor = acceptors.get(name).cloned();
-            Some((name.clone(), Listening { listener, port, acceptor }))
+            (name.clone(), Listening { listener: listener.clone(), port, acceptor })
         })
         .collect();
     let worker = |writer| Worker { writer, cell: cell.clone(), ports: ports.clone() };

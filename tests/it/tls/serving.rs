@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use rustls::version::{TLS12, TLS13};
+use serin::control::Action;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -40,6 +41,18 @@ async fn a_connection_is_kept_and_the_upstream_knows_that_it_was_secure() {
     let open = "serin_connections{listener=\"web\",state=\"open\"} 1";
     assert!(secured.metrics().await.contains(open), "it was not kept");
     drop(client);
+    secured.proxy.stop().await;
+}
+
+#[tokio::test]
+async fn the_way_back_is_rehearsed_where_every_port_speaks_tls() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let secured = Secured::start(&blue, &green, "").await;
+    secured.proxy.act(Action::Rehearse).await.unwrap();
+    let proxy = &secured.proxy;
+    eventually("it ends", || async { proxy.shop().await.rehearsal.is_some() }).await;
+    let rehearsal = proxy.shop().await.rehearsal.unwrap();
+    assert!(rehearsal.armed, "{}", rehearsal.words);
     secured.proxy.stop().await;
 }
 
