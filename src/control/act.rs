@@ -302,25 +302,30 @@ fn goes_forward(action: &Action, weight: Weight) -> bool {
 /// The plan of a deploy: the file's, with what the deploy says instead.
 fn plan(file: &Plan, deploy: &Deploy) -> Result<Plan, Refusal> {
     let mut plan = file.clone();
+    let mut own = None;
     if let Some(strategy) = deploy.strategy
         && strategy != plan.strategy
     {
         plan.strategy = strategy;
-        plan.steps = default_steps(strategy);
+        own = Some(default_steps(strategy));
     }
     if let Some(steps) = &deploy.steps {
         if steps.len() > STEPS_MAX {
             return Err(Refusal::Invalid(format!("`steps` must be at most {STEPS_MAX}")));
         }
-        plan.steps =
+        let steps: Vec<_> =
             steps.iter().map(super::command::DeployStep::step).collect::<Result<_, _>>()?;
-        if plan.strategy == Strategy::Ab && plan.steps.len() != 1 {
+        if plan.strategy == Strategy::Ab && steps.len() != 1 {
             return Err(Refusal::Invalid("`steps`: strategy `ab` holds one weight".into()));
         }
-        check_steps(&plan.steps).map_err(|bad| {
+        check_steps(&steps).map_err(|bad| {
             let which = bad.step.map_or(String::new(), |step| format!("step {}: ", step + 1));
             Refusal::Invalid(format!("`steps`: {which}{}", bad.message))
         })?;
+        own = Some(steps);
+    }
+    if let Some(steps) = own {
+        plan.replace_steps(steps);
     }
     Ok(plan)
 }

@@ -86,6 +86,17 @@ impl Plan {
         }
     }
 
+    /// Puts `steps` in place of its own. The point of no return stays at its share: it is the first
+    /// step that gives as much, or the guard where none does.
+    pub fn replace_steps(&mut self, steps: Vec<Step>) {
+        let share = self.irreversible_from.map(|from| self.steps.get(from).map(|step| step.weight));
+        self.irreversible_from = share.map(|share| {
+            let reaches = |step: &Step| share.is_some_and(|share| step.weight >= share);
+            steps.iter().position(reaches).unwrap_or(steps.len())
+        });
+        self.steps = steps;
+    }
+
     /// Whether a release at `stage` may no longer be rolled back by itself.
     pub fn is_irreversible(&self, stage: Stage) -> bool {
         self.irreversible_from.is_some_and(|from| match stage {

@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use super::plan::{BadSteps, Strategy, check_steps, default_steps};
+use super::plan::{BadSteps, Step, Strategy, check_steps, default_steps};
 use super::*;
 
 /// Two steps; the first wants an approval.
@@ -166,4 +166,30 @@ fn steps_rise_from_above_nothing() {
     assert_eq!(bad(&[100, 500, 500]), Err(Some(2)));
     assert_eq!(check_steps(&default_steps(Strategy::Canary)), Ok(()));
     assert_eq!(check_steps(&default_steps(Strategy::BlueGreen)), Ok(()));
+}
+
+#[test]
+fn the_point_of_no_return_is_a_share_whatever_the_steps() {
+    let steps = |shares: &[u16]| -> Vec<Step> {
+        let step = |share: &u16| Step {
+            weight: Weight::from_basis_points(share * 100).unwrap(),
+            ..default_steps(Strategy::Canary)[0]
+        };
+        shares.iter().map(step).collect()
+    };
+    for (file, from, own, then) in [
+        (&[1, 5, 10, 25, 50][..], Some(3), &[50][..], Some(0)),
+        (&[1, 5, 10, 25, 50], Some(3), &[1, 2, 3, 4, 30], Some(4)),
+        (&[1, 5, 10, 25, 50], Some(3), &[1, 2], Some(2)),
+        (&[1, 5, 10, 25, 50], None, &[50], None),
+    ] {
+        let mut plan = plan();
+        (plan.steps, plan.irreversible_from) = (steps(file), from);
+        plan.replace_steps(steps(own));
+        assert_eq!(plan.irreversible_from, then, "{own:?}");
+        assert_eq!(plan.is_irreversible(Stage::Guard), from.is_some());
+        let again = plan.steps.clone();
+        plan.replace_steps(again);
+        assert_eq!(plan.irreversible_from, then, "{own:?} once more");
+    }
 }
