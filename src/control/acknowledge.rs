@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Control;
-use super::command::{Acted, Action, Asker, no_such_service};
+use super::command::{Acted, Action, Asker, Refusal, no_such_service};
 use super::views;
 
-/// The longest that an answer waits for the disk.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+/// The longest that an answer waits for the disk. Whoever asks waits longer than that for an answer.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How many answers may wait at the same time.
 const WAITING_MAX: usize = 256;
 
@@ -82,5 +82,14 @@ impl Control {
         for Waiting { answer, reply, .. } in self.waiting.drain(..) {
             let _ = reply.send(answer);
         }
+    }
+}
+
+/// Answers those who wait for a state of service `name` that somebody else has replaced.
+pub(super) fn overtake(waiting: &mut Vec<Waiting>, name: &str) {
+    for Waiting { reply, .. } in waiting.extract_if(.., |waiting| waiting.service == name) {
+        let why =
+            "its state was changed by others meanwhile; look at what it is now, and ask again";
+        let _ = reply.send(Err(Refusal::Conflict(format!("service `{name}`: {why}"))));
     }
 }

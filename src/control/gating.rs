@@ -54,6 +54,11 @@ pub(super) struct Gating {
 }
 
 impl Gating {
+    /// Whether the hook `deploy` has been called and has not answered.
+    pub(super) fn is_deploying(&self) -> bool {
+        self.check == Check::Deploy && self.asked
+    }
+
     /// What was asked has passed.
     pub(super) fn passed(&mut self, words: String, observed: Duration) {
         if !words.is_empty() {

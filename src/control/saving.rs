@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::acknowledge::overtake;
 use super::decide::decision;
 use super::errand::Phase;
 use super::live::{Decision, Live, Rollout, millis};
@@ -82,11 +83,14 @@ impl Control {
             return self.persist(name);
         }
         match take_over(service, entry) {
-            Ok(()) => tracing::error!(
-                service = name,
-                place = entry.place,
-                "the state was changed while serin runs; going on from what it says now"
-            ),
+            Ok(()) => {
+                tracing::error!(
+                    service = name,
+                    place = entry.place,
+                    "the state was changed while serin runs; going on from what it says now"
+                );
+                overtake(&mut self.waiting, name);
+            }
             Err(why) => {
                 tracing::error!(
                     service = name,

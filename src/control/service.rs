@@ -190,8 +190,11 @@ impl Service {
         self.observed = Duration::ZERO;
         self.deadline_passed = false;
         self.held = false;
-        self.gating = Gating::default();
-        self.awaited = None;
+        if self.awaited.is_none() || !self.gating.is_deploying() {
+            // That hook goes on: it is what makes a name resolve, and is not to be called twice.
+            self.gating = Gating::default();
+            self.awaited = None;
+        }
         self.drop_move();
         let judged = self.live.rollout.as_mut().and_then(|rollout| rollout.judge.as_mut());
         if let Some(judged) = judged {

@@ -1,5 +1,6 @@
 //! When a command is answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -7,6 +8,8 @@ use tokio::sync::oneshot;
 use super::world::{World, asker};
 use crate::control::command::{Acted, Action, Refusal};
 use crate::control::errand::Phase;
+use crate::control::store::Store;
+use crate::control::store::tests::memory::Memory;
 use crate::rollout::Event;
 
 /// Asks as the API does.
@@ -58,7 +61,7 @@ fn a_disk_that_hangs_makes_nobody_wait_for_long() {
     world.reach_first_step("v2");
     let mut answer = ask(&mut world, Action::Pause);
     // A tick is a tenth of a second.
-    for _ in 0..49 {
+    for _ in 0..9 {
         world.tick();
     }
     assert!(answer.try_recv().is_err());
@@ -90,4 +93,19 @@ fn a_hook_that_a_kill_came_before_is_called_after_it() {
     assert_eq!(calls(&world), after, "written by an intent");
     world.write_all();
     assert_eq!(calls(&world.killed()), after, "written by a state");
+}
+
+#[test]
+fn what_others_have_overwritten_is_not_acknowledged() {
+    let memory = Arc::new(Memory::default());
+    let mut world = World::on_store(Arc::clone(&memory) as _);
+    world.weight("30%");
+    world.write_all();
+    let ours = memory.get("shop").unwrap();
+    let mut answer = ask(&mut world, Action::Weight("50%".parse().unwrap()));
+    memory.other_puts("shop", &ours.state.unwrap());
+    world.write_all();
+    assert_eq!(world.published().weight.to_string(), "30%");
+    let refused = answer.try_recv().unwrap();
+    assert!(matches!(refused, Err(Refusal::Conflict(_))), "it was told that it is done");
 }

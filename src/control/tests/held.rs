@@ -112,3 +112,41 @@ fn a_release_waits_until_the_hooks_of_the_one_before_were_called_about_their_own
     world.write_all();
     assert_eq!(world.state(), "step");
 }
+
+#[test]
+fn a_name_that_the_hook_deploy_makes_resolve_does_not_call_it_again() {
+    let mut world = World::new();
+    let hook = Hook::Command(vec!["sleep".into(), "60".into()]);
+    world.control().services.get_mut("shop").unwrap().config.rollout.hooks.deploy = Some(hook);
+    world.deploy("v2");
+    world.write_all();
+    world.tick();
+    let awaited = |world: &World| world.control().services["shop"].awaited;
+    let number = awaited(&world);
+    assert!(number.is_some(), "the hook was not called");
+    // As control does when other addresses were found.
+    world.control().services.get_mut("shop").unwrap().observe_anew();
+    world.tick();
+    assert_eq!(awaited(&world), number, "it was called again");
+    let what = What::Hook { phase: Phase::Deploy, result: Ok(String::new()), took: Duration::ZERO };
+    let news =
+        |number: Option<u64>, what| News { service: "shop".into(), number: number.unwrap(), what };
+    world.control().heard(news(number, what));
+    world.healthy();
+    world.write_all();
+    assert_eq!(world.state(), "step");
+
+    // The next release calls it anew, though this one ends amid its own.
+    world.judged(Event::Fail);
+    world.write_all();
+    world.deploy("v3");
+    world.write_all();
+    world.tick();
+    let before = awaited(&world);
+    world.act(Action::Abort);
+    world.write_all();
+    world.deploy("v4");
+    world.write_all();
+    world.tick();
+    assert!(awaited(&world).is_some() && awaited(&world) != before, "it waits for ever");
+}
