@@ -27,6 +27,19 @@ struct State {
     last: Option<Finding>,
 }
 
+impl State {
+    /// Lets `dt` pass; true when it is to be asked. While an answer is awaited it is not: that there
+    /// is none in time is an answer, too.
+    fn is_due(&mut self, every: Duration, dt: Duration) -> bool {
+        self.left = self.left.saturating_sub(dt);
+        let is_due = self.left.is_zero() && self.asked.is_none();
+        if is_due {
+            self.left = every;
+        }
+        is_due
+    }
+}
+
 impl Queries {
     /// Query `index` is asked under this number.
     pub(super) fn asked(&mut self, index: usize, number: u64) {
@@ -57,9 +70,7 @@ impl Service {
         let queries = &self.config.judge.queries;
         self.queries.0.resize(queries.len(), State::default());
         for (index, (query, state)) in queries.iter().zip(&mut self.queries.0).enumerate() {
-            state.left = state.left.saturating_sub(dt);
-            if state.left.is_zero() {
-                state.left = query.every;
+            if state.is_due(query.every, dt) {
                 self.errands.push(Errand::Query(index));
             }
         }
@@ -100,6 +111,21 @@ mod tests {
         queries.found(0, 7, Finding::Broken("twice".into()));
         assert!(matches!(queries.0[0].last, Some(Finding::Kept(_))));
         queries.found(3, 7, Finding::Kept("no such query".into()));
+    }
+
+    #[test]
+    fn a_server_that_hangs_is_not_asked_again_before_that_is_known() {
+        let (every, tick) = (Duration::from_secs(1), Duration::from_millis(100));
+        let mut queries = queries();
+        assert!(queries.0[0].is_due(every, tick), "it waits before the first time");
+        queries.asked(0, 1);
+        assert!((0..20).all(|_| !queries.0[0].is_due(every, tick)));
+        queries.found(0, 1, Finding::Missing("no answer within 1 s".into()));
+        assert!(queries.0[0].is_due(every, tick));
+        queries.asked(0, 2);
+        queries.found(0, 2, Finding::Kept("well".into()));
+        assert!((0..9).all(|_| !queries.0[0].is_due(every, tick)));
+        assert!(queries.0[0].is_due(every, tick));
     }
 
     #[test]

@@ -8,17 +8,20 @@ use super::live::{Applied, Live};
 use crate::config::{self, Config};
 use crate::split::{Salt, Weight};
 
-/// Merges `live` with what `service` says now.
+/// Merges `live` with what `service` says now. What would go forward in a freeze, or set the share
+/// of a running rollout, waits: it is applied by the first merge after that; see [`pending`].
 ///
 /// # Errors
 /// When the file lacks the pool that is stable now, or changes the pools of a running rollout.
-pub(super) fn merge(live: &Live, service: &config::Service) -> Result<Live, String> {
+pub(super) fn merge(live: &Live, service: &config::Service, now_ms: u64) -> Result<Live, String> {
     let name = &service.name;
     let known = || service.pools.keys().cloned().collect::<Vec<_>>().join(", ");
     let mut merged = live.clone();
     let now = Applied::of(service);
     let before = &live.applied;
     let running = live.state().is_running();
+    let frozen = live.frozen(now_ms).is_some();
+    let holds_roles = frozen && (now.stable != live.stable || now.canary != live.canary);
     if now.stable != before.stable || now.canary != before.canary {
         if running {
             return Err(format!(
@@ -26,7 +29,7 @@ pub(super) fn merge(live: &Live, service: &config::Service) -> Result<Live, Stri
             ));
         }
         // A file that only catches up with a release changes nothing.
-        if now.stable != live.stable || now.canary != live.canary {
+        if !holds_roles && (now.stable != live.stable || now.canary != live.canary) {
             merged.stable.clone_from(&now.stable);
             merged.canary.clone_from(&now.canary);
             merged.previous = None;
@@ -53,9 +56,10 @@ pub(super) fn merge(live: &Live, service: &config::Service) -> Result<Live, Stri
         merged.canary = now.canary.clone().filter(|canary| *canary != merged.stable);
         merged.previous = None;
     }
+    let holds_weight = running || (frozen && now.weight > live.weight);
     if merged.canary.is_none() && !running {
         merged.weight = Weight::ZERO;
-    } else if now.weight != before.weight && !running {
+    } else if now.weight != before.weight && !holds_weight {
         merged.weight = now.weight;
         merged.watch = None;
     }
@@ -68,11 +72,34 @@ pub(super) fn merge(live: &Live, service: &config::Service) -> Result<Live, Stri
     }
     merged.pools.retain(|pool, _| service.pools.contains_key(pool));
     merged.applied = now;
-    if running {
-        // It is applied when the rollout has ended.
+    if holds_weight {
         merged.applied.weight = before.weight;
     }
+    if holds_roles {
+        merged.applied.stable.clone_from(&before.stable);
+        merged.applied.canary.clone_from(&before.canary);
+    }
     Ok(merged)
+}
+
+/// What of the file is not applied to the merged `live` yet, in words.
+pub(super) fn pending(live: &Live, service: &config::Service) -> Option<String> {
+    let (now, applied) = (Applied::of(service), &live.applied);
+    let mut keys = Vec::new();
+    if now.stable != applied.stable || now.canary != applied.canary {
+        keys.push("`stable` and `canary`");
+    }
+    if now.weight != applied.weight {
+        keys.push("`weight`");
+    }
+    let until = if live.state().is_running() { "the rollout has ended" } else { "`serin thaw`" };
+    (!keys.is_empty()).then(|| {
+        let keys = keys.join(" and ");
+        format!(
+            "services.{}: {keys} as the file has it waits for the first reload after {until}",
+            service.name
+        )
+    })
 }
 
 /// Merges all services of `config`, and returns every problem at once.
@@ -80,12 +107,13 @@ pub(super) fn merge_all(
     known: &BTreeMap<String, Live>,
     config: &Config,
     boot: &str,
+    now_ms: u64,
     mut salt: impl FnMut() -> Salt,
 ) -> Result<BTreeMap<String, Live>, Vec<String>> {
     let mut merged = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, service) in &config.services {
-        match known.get(name).map(|live| merge(live, service)) {
+        match known.get(name).map(|live| merge(live, service, now_ms)) {
             None => {
                 merged.insert(name.clone(), Live::of_file(service, boot, salt()));
             }
@@ -121,6 +149,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::control::live::Freeze;
     use crate::rollout::plan::{Plan, Strategy};
     use crate::rollout::{Stage, State};
 
@@ -135,6 +164,7 @@ mod tests {
     }
 
     const BOTH: &str = "stable = \"blue\"\ncanary = \"green\"";
+    const NOW: u64 = 1_000;
     const POOLS: [(&str, u16); 2] = [("blue", 1), ("green", 2)];
 
     fn live(keys: &str) -> Live {
@@ -167,17 +197,18 @@ mod tests {
     fn a_live_weight_survives_a_touch_of_another_line() {
         let mut live = live(BOTH);
         live.weight = "5%".parse().unwrap();
-        let same = merge(&live, &service(&format!("{BOTH}\nsticky = [\"ip\"]"), &POOLS)).unwrap();
+        let same =
+            merge(&live, &service(&format!("{BOTH}\nsticky = [\"ip\"]"), &POOLS), NOW).unwrap();
         assert_eq!(same.weight.to_string(), "5%");
         let file_changed = service(&format!("{BOTH}\nweight = \"7%\""), &POOLS);
-        assert_eq!(merge(&live, &file_changed).unwrap().weight.to_string(), "7%");
+        assert_eq!(merge(&live, &file_changed, NOW).unwrap().weight.to_string(), "7%");
     }
 
     #[test]
     fn roles_that_a_release_moved_stay_moved() {
         let mut live = live(BOTH);
         live.swap();
-        let merged = merge(&live, &service(BOTH, &POOLS)).unwrap();
+        let merged = merge(&live, &service(BOTH, &POOLS), NOW).unwrap();
         assert_eq!((merged.stable.as_str(), merged.canary.as_deref()), ("green", Some("blue")));
     }
 
@@ -185,11 +216,11 @@ mod tests {
     fn a_file_without_the_live_stable_pool_is_refused() {
         let mut live = live(BOTH);
         live.swap();
-        let problem = merge(&live, &service("stable = \"blue\"", &POOLS[..1]));
+        let problem = merge(&live, &service("stable = \"blue\"", &POOLS[..1]), NOW);
         // The canary went too, so the file's roles changed and blue is stable by its word.
         assert_eq!(problem.unwrap().stable, "blue");
         live.applied.canary = None;
-        let problem = merge(&live, &service("stable = \"blue\"", &POOLS[..1])).unwrap_err();
+        let problem = merge(&live, &service("stable = \"blue\"", &POOLS[..1]), NOW).unwrap_err();
         assert!(problem.contains("pool `green` is stable now"), "{problem}");
     }
 
@@ -197,9 +228,9 @@ mod tests {
     fn the_pools_of_a_running_rollout_are_not_changed() {
         let live = running(live(BOTH));
         let turned = service("stable = \"green\"\ncanary = \"blue\"", &POOLS);
-        assert!(merge(&live, &turned).unwrap_err().contains("while a rollout runs"));
+        assert!(merge(&live, &turned, NOW).unwrap_err().contains("while a rollout runs"));
         let moved = service(BOTH, &[("blue", 1), ("green", 9)]);
-        assert!(merge(&live, &moved).is_ok(), "new endpoints are taken");
+        assert!(merge(&live, &moved, NOW).is_ok(), "new endpoints are taken");
     }
 
     #[test]
@@ -207,9 +238,12 @@ mod tests {
         let mut live = live(BOTH);
         let given = Some(vec!["127.0.0.1:7".parse().unwrap()]);
         live.pools.entry("green".into()).or_default().endpoints = given.clone();
-        assert_eq!(merge(&live, &service(BOTH, &POOLS)).unwrap().pools["green"].endpoints, given);
+        assert_eq!(
+            merge(&live, &service(BOTH, &POOLS), NOW).unwrap().pools["green"].endpoints,
+            given
+        );
         let moved = service(BOTH, &[("blue", 1), ("green", 9)]);
-        assert_eq!(merge(&live, &moved).unwrap().pools["green"].endpoints, None);
+        assert_eq!(merge(&live, &moved, NOW).unwrap().pools["green"].endpoints, None);
     }
 
     #[test]
@@ -218,12 +252,12 @@ mod tests {
         live.weight = "50%".parse().unwrap();
         let three = [("blue", 1), ("green", 2), ("red", 3)];
         let red = service("stable = \"blue\"\ncanary = \"red\"", &three);
-        let merged = merge(&live, &red).unwrap();
+        let merged = merge(&live, &red, NOW).unwrap();
         assert_eq!((merged.canary.as_deref(), merged.weight), (Some("red"), Weight::ZERO));
 
         live.swap();
         live.previous = Some("blue".into());
-        let merged = merge(&live, &service("stable = \"green\"\ncanary = \"blue\"", &POOLS));
+        let merged = merge(&live, &service("stable = \"green\"\ncanary = \"blue\"", &POOLS), NOW);
         let merged = merged.unwrap();
         assert_eq!((merged.stable.as_str(), merged.previous.as_deref()), ("green", Some("blue")));
         assert_eq!(merged.weight.to_string(), "50%");
@@ -233,7 +267,29 @@ mod tests {
     fn no_canary_means_no_share() {
         let mut live = live(&format!("{BOTH}\nweight = \"5%\""));
         live.weight = "5%".parse().unwrap();
-        let merged = merge(&live, &service("stable = \"blue\"", &POOLS[..1])).unwrap();
+        let merged = merge(&live, &service("stable = \"blue\"", &POOLS[..1]), NOW).unwrap();
         assert_eq!((merged.canary, merged.weight), (None, Weight::ZERO));
+    }
+
+    #[test]
+    fn a_freeze_holds_what_would_go_forward_until_the_thaw() {
+        let mut live = live(&format!("{BOTH}\nweight = \"5%\""));
+        live.freeze =
+            Some(Freeze { since_ms: 0, until_ms: Some(NOW + 1), actor: "ann".into(), why: None });
+        let more = service(&format!("{BOTH}\nweight = \"7%\""), &POOLS);
+        let held = merge(&live, &more, NOW).unwrap();
+        assert_eq!(held.weight.to_string(), "5%");
+        assert!(pending(&held, &more).unwrap().contains("`weight`"));
+        let thawed = merge(&held, &more, NOW + 1).unwrap();
+        assert_eq!((thawed.weight.to_string().as_str(), pending(&thawed, &more)), ("7%", None));
+        let less = service(&format!("{BOTH}\nweight = \"1%\""), &POOLS);
+        let back = merge(&live, &less, NOW).unwrap();
+        assert_eq!((back.weight.to_string().as_str(), pending(&back, &less)), ("1%", None));
+
+        let turned = service("stable = \"green\"\ncanary = \"blue\"", &POOLS);
+        let held = merge(&live, &turned, NOW).unwrap();
+        assert_eq!(held.stable, "blue");
+        assert!(pending(&held, &turned).unwrap().contains("`stable`"));
+        assert_eq!(merge(&held, &turned, NOW + 1).unwrap().stable, "green");
     }
 }

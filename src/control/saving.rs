@@ -209,7 +209,7 @@ impl Control {
 fn take_over(service: &mut Service, entry: &Entry) -> Result<(), String> {
     let found = saved::read(entry).map_err(|unusable| unusable.to_string())?;
     let live = found.live.ok_or("there is no state")?;
-    let mut live = reload::merge(&live, &service.config)?;
+    let mut live = reload::merge(&live, &service.config, millis(clock::unix()))?;
     // What ended here stays in the history, whatever the others know of.
     live.ended.append(&mut service.live.ended);
     if let Some(rollout) = service.live.rollout.take()

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::command::{Handle, Refusal, Reloaded};
 use super::errand::Errands;
 use super::history::{self, Question};
-use super::live::Live;
+use super::live::{Live, millis};
 use super::publish::Publisher;
 use super::queries::Queries;
 use super::saved::{self, Found};
@@ -163,11 +163,15 @@ fn restored(
         found.insert(name.clone(), saved::read(entry)?);
     }
     let lives = found.iter().filter_map(|(name, found)| Some((name.clone(), found.live.clone()?)));
-    let lives = reload::merge_all(&lives.collect(), config, boot, || Salt(rand::random()))
+    let now = millis(clock::unix());
+    let lives = reload::merge_all(&lives.collect(), config, boot, now, || Salt(rand::random()))
         .map_err(|problems| Unusable::new(problems.join("\n")))?;
     let services = lives.into_iter().map(|(name, live)| {
         let file = config.services[&name].clone();
         let issuer = issuer(&file, store).map_err(Unusable::new)?;
+        if let Some(words) = reload::pending(&live, &file) {
+            tracing::warn!("{words}");
+        }
         let service =
             restore(Service::new(file, issuer, live, service_thread), found.remove(&name));
         Ok((name, service))
@@ -256,16 +260,19 @@ impl Control {
             let issuer = issuer(file, &*self.store).map_err(Refusal::Invalid)?;
             issuers.insert(name.clone(), issuer);
         }
-        let lives = reload::merge_all(&known, &config, &self.boot, || Salt(rand::random()))
+        let now = millis(clock::unix());
+        let lives = reload::merge_all(&known, &config, &self.boot, now, || Salt(rand::random()))
             .map_err(|problems| Refusal::Conflict(problems.join("\n")))?;
         // From here on nothing can fail.
         let mut notes = reload::needs_restart(&self.config, &config);
         notes.extend(config.warnings.iter().map(ToString::to_string));
+        let mut shares = Vec::new();
         self.services.retain(|name, _| config.services.contains_key(name));
         self.errands.retain(|name| config.services.contains_key(name));
-        for (name, live) in lives {
+        for (name, mut live) in lives {
             let file = config.services[&name].clone();
             let issuer = issuers.remove(&name).flatten();
+            notes.extend(reload::pending(&live, &file));
             match self.services.get_mut(&name) {
                 Some(service) => {
                     let canary = live.canary.clone().unwrap_or_default();
@@ -275,6 +282,11 @@ impl Control {
                     if file.judge.queries != service.config.judge.queries {
                         // What one query found says nothing of the one in its place.
                         service.queries = Queries::default();
+                    }
+                    if live.weight != service.live.weight && live.canary == service.live.canary {
+                        // It is changed as by hand, once all else is in place.
+                        shares.push((name.clone(), live.weight));
+                        live.weight = service.live.weight;
                     }
                     service.unsaved |= differs(&live, &service.live);
                     (service.live, service.config, service.issuer) = (live, file, issuer);
@@ -292,6 +304,10 @@ impl Control {
         self.config = Arc::new(config);
         self.publisher.publish_all(&mut self.services);
         found.keys().for_each(|name| self.resume_one(name));
+        for (name, share) in shares {
+            let cause = Cause::own("reload", format!("the file says {share}"));
+            self.change_share(&name, share, "weight", &cause);
+        }
         for service in self.services.values_mut().filter(|service| service.unsaved) {
             service.unsaved = false;
             persist_in_turn(&self.jobs, &mut self.tokens, service);

@@ -56,3 +56,28 @@ async fn a_reload_is_whole_or_nothing_and_loses_no_request() {
     assert_eq!(get(proxy.address, "/", &[("x-user-id", "x")]).await.status, 200);
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_share_that_the_file_changes_is_a_decision_and_waits_for_the_thaw() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let text = config(&[&blue], &[&green], "weight = \"10%\"", "");
+    let proxy = TestProxy::start(&text).await;
+    let reload = async |share: &str| {
+        let text = text.replace("10%", share);
+        std::fs::write(proxy.path(), text).unwrap();
+        let notes = proxy.handle.reload().await.unwrap().notes.join("\n");
+        (proxy.shop().await.weight.wanted.to_string(), notes)
+    };
+    assert_eq!(reload("20%").await.0, "20%");
+    let last = proxy.shop().await.by_hand.last().cloned().expect("nobody decided it");
+    assert_eq!((last.decision.as_str(), last.reason.as_str()), ("weight", "reload"));
+
+    proxy.act(Action::Freeze { until_ms: None }).await.unwrap();
+    let (share, notes) = reload("30%").await;
+    assert!(share == "20%" && notes.contains("`weight`"), "{share}, {notes:?}");
+    assert_eq!(reload("5%").await.0, "5%", "a way back was held");
+    reload("30%").await;
+    proxy.act(Action::Thaw).await.unwrap();
+    assert_eq!(reload("30%").await.0, "30%");
+    proxy.stop().await;
+}
