@@ -296,6 +296,8 @@ pub(super) enum Strategy {
     Canary,
     /// One short step of 1 %, then the switch
     BlueGreen,
+    /// One share that lasts, reported and never promoted
+    Ab,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -96,6 +96,8 @@ mod tests {
             "why": "ticket 12",
         });
         assert_eq!(body(&args), want);
+        args.strategy = Some(Strategy::Ab);
+        assert_eq!(body(&args)["strategy"], "ab");
     }
 
     #[test]

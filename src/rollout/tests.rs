@@ -156,7 +156,7 @@ fn steps_rise_from_above_nothing() {
     let of = |bp: &[u16]| {
         let step = default_steps(Strategy::BlueGreen)[0];
         bp.iter()
-            .map(|bp| plan::Step { weight: Weight::from_basis_points(*bp).unwrap(), ..step })
+            .map(|bp| Step { weight: Weight::from_basis_points(*bp).unwrap(), ..step })
             .collect::<Vec<_>>()
     };
     assert_eq!(check_steps(&of(&[100, 500])), Ok(()));
