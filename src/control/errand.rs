@@ -130,10 +130,10 @@ impl Errands {
         let number = self.number();
         let (news, name) = (self.news.clone(), service.to_owned());
         self.start(service, number, Lane::Awaited, async move {
-            let (reports, mut report) = mpsc::channel(REPORTS_MAX);
+            // Each gate is asked of both sides at most.
+            let (reports, mut report) = mpsc::channel(2 * gates.len().max(1));
             let asking = async move {
                 let all = gates::run(&gates, &asked, |report| {
-                    // There are fewer gates than that.
                     let _ = reports.try_send(report);
                 });
                 all.await.iter().all(|report| report.passed)
