@@ -40,6 +40,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -101,6 +102,8 @@ pub struct Control {
     last_tick: Instant,
     tokens: u64,
     waiting: Vec<acknowledge::Waiting>,
+    /// They write to the store, and read from it.
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// Where events come from.
@@ -151,6 +154,7 @@ impl Control {
         self.settle(Duration::ZERO);
         self.save_all(&mut inbox.stored).await;
         self.recorder.finish().await;
+        self.release_store().await;
     }
 
     /// Drains what workers measured, and judges it.

@@ -8,8 +8,9 @@ use super::live::{Applied, Live};
 use crate::config::{self, Config};
 use crate::split::{Salt, Weight};
 
-/// Merges `live` with what `service` says now. What would go forward in a freeze, or set the share
-/// of a running rollout, waits: it is applied by the first merge after that; see [`pending`].
+/// Merges `live` with what `service` says now. What would go forward in a freeze waits for the first
+/// merge after the thaw. A share that the file changes while a rollout runs is not applied at all:
+/// later it would be another version's. See [`held_back`].
 ///
 /// # Errors
 /// When the file lacks the pool that is stable now, or changes the pools of a running rollout.
@@ -56,18 +57,24 @@ pub(super) fn merge(live: &Live, service: &config::Service, now_ms: u64) -> Resu
         merged.canary = now.canary.clone().filter(|canary| *canary != merged.stable);
         merged.previous = None;
     }
-    let holds_weight = running || (frozen && now.weight > live.weight);
+    let holds_weight = frozen && now.weight > live.weight && !running;
     if merged.canary.is_none() && !running {
         merged.weight = Weight::ZERO;
-    } else if now.weight != before.weight && !holds_weight {
+    } else if now.weight != before.weight && !holds_weight && !running {
         merged.weight = now.weight;
         merged.watch = None;
     }
     for (pool, endpoints) in &now.endpoints {
-        if before.endpoints.get(pool) != Some(endpoints)
-            && let Some(live) = merged.pools.get_mut(pool)
+        let known = before.endpoints.get(pool);
+        if known == Some(endpoints) {
+            continue;
+        }
+        let serving = merged.pools.get_mut(pool).and_then(|live| live.endpoints.take());
+        let was = serving.as_ref().or(known).map_or(&[][..], Vec::as_slice);
+        if merged.previous.as_ref() == Some(pool) && !was.iter().any(|one| endpoints.contains(one))
         {
-            live.endpoints = None;
+            // These servers are not the version that it was.
+            (merged.previous, merged.retire_at_ms) = (None, None);
         }
     }
     merged.pools.retain(|pool, _| service.pools.contains_key(pool));
@@ -82,24 +89,26 @@ pub(super) fn merge(live: &Live, service: &config::Service, now_ms: u64) -> Resu
     Ok(merged)
 }
 
-/// What of the file is not applied to the merged `live` yet, in words.
-pub(super) fn pending(live: &Live, service: &config::Service) -> Option<String> {
-    let (now, applied) = (Applied::of(service), &live.applied);
-    let mut keys = Vec::new();
+/// What of the file `merged` has not taken over from `service`, or has lost by it, in words.
+pub(super) fn held_back(live: &Live, merged: &Live, service: &config::Service) -> Option<String> {
+    let (now, applied) = (Applied::of(service), &merged.applied);
+    let mut all = Vec::new();
     if now.stable != applied.stable || now.canary != applied.canary {
-        keys.push("`stable` and `canary`");
+        all.push(
+            "`stable` and `canary` as the file has them wait for the first reload after the thaw",
+        );
     }
     if now.weight != applied.weight {
-        keys.push("`weight`");
+        all.push("`weight` as the file has it waits for the first reload after the thaw");
+    } else if now.weight != live.applied.weight && live.state().is_running() {
+        all.push(
+            "`weight` is not applied, for a rollout sets the share itself; change it after that",
+        );
     }
-    let until = if live.state().is_running() { "the rollout has ended" } else { "`serin thaw`" };
-    (!keys.is_empty()).then(|| {
-        let keys = keys.join(" and ");
-        format!(
-            "services.{}: {keys} as the file has it waits for the first reload after {until}",
-            service.name
-        )
-    })
+    if live.previous.is_some() && merged.previous.is_none() && live.stable == merged.stable {
+        all.push("the previous pool has other endpoints now, so `undo` works no longer");
+    }
+    (!all.is_empty()).then(|| format!("services.{}: {}", service.name, all.join("; ")))
 }
 
 /// Merges all services of `config`, and returns every problem at once.
@@ -151,7 +160,7 @@ mod tests {
     use super::*;
     use crate::control::live::Freeze;
     use crate::rollout::plan::{Plan, Strategy};
-    use crate::rollout::{Stage, State};
+    use crate::rollout::{End, Stage, State};
 
     fn service(keys: &str, pools: &[(&str, u16)]) -> config::Service {
         let mut text =
@@ -279,17 +288,47 @@ mod tests {
         let more = service(&format!("{BOTH}\nweight = \"7%\""), &POOLS);
         let held = merge(&live, &more, NOW).unwrap();
         assert_eq!(held.weight.to_string(), "5%");
-        assert!(pending(&held, &more).unwrap().contains("`weight`"));
+        assert!(held_back(&live, &held, &more).unwrap().contains("`weight`"));
         let thawed = merge(&held, &more, NOW + 1).unwrap();
-        assert_eq!((thawed.weight.to_string().as_str(), pending(&thawed, &more)), ("7%", None));
+        let shown = (thawed.weight.to_string(), held_back(&held, &thawed, &more));
+        assert_eq!(shown, ("7%".to_owned(), None));
         let less = service(&format!("{BOTH}\nweight = \"1%\""), &POOLS);
         let back = merge(&live, &less, NOW).unwrap();
-        assert_eq!((back.weight.to_string().as_str(), pending(&back, &less)), ("1%", None));
+        let shown = (back.weight.to_string(), held_back(&live, &back, &less));
+        assert_eq!(shown, ("1%".to_owned(), None));
 
         let turned = service("stable = \"green\"\ncanary = \"blue\"", &POOLS);
         let held = merge(&live, &turned, NOW).unwrap();
         assert_eq!(held.stable, "blue");
-        assert!(pending(&held, &turned).unwrap().contains("`stable`"));
+        assert!(held_back(&live, &held, &turned).unwrap().contains("`stable`"));
         assert_eq!(merge(&held, &turned, NOW + 1).unwrap().stable, "green");
+    }
+
+    #[test]
+    fn a_share_of_the_file_comes_to_no_later_version() {
+        let mut live = running(live(BOTH));
+        let file = service(&format!("{BOTH}\nweight = \"10%\""), &POOLS);
+        let merged = merge(&live, &file, NOW).unwrap();
+        assert!(held_back(&live, &merged, &file).unwrap().contains("`weight` is not applied"));
+        live = merged;
+        live.rollout.as_mut().unwrap().state = State::Ended(End::RolledBack);
+        let merged = merge(&live, &file, NOW).unwrap();
+        assert!(merged.weight.is_zero(), "a rejected version is back");
+        let again = service(&format!("{BOTH}\nweight = \"11%\""), &POOLS);
+        assert_eq!(merge(&merged, &again, NOW).unwrap().weight.to_string(), "11%");
+    }
+
+    #[test]
+    fn undo_leads_to_no_servers_that_were_never_released() {
+        let mut live = live(BOTH);
+        live.swap();
+        live.previous = Some("blue".into());
+        let two = "stable = \"blue\"\ncanary = \"green\"\n[services.s.pools.blue]\nendpoints = [\"127.0.0.1:1\", \"127.0.0.1:9\"]";
+        let more = merge(&live, &service(two, &POOLS[1..]), NOW).unwrap();
+        assert_eq!(more.previous.as_deref(), Some("blue"), "one more server of it");
+        let others = service(BOTH, &[("blue", 9), ("green", 2)]);
+        let merged = merge(&live, &others, NOW).unwrap();
+        assert_eq!((merged.previous.as_ref(), merged.stable.as_str()), (None, "green"));
+        assert!(held_back(&live, &merged, &others).unwrap().contains("`undo`"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -179,6 +180,21 @@ impl Control {
             telling.spawn(service.notices.flush(LAST_WORDS));
         }
         telling.join_all().await;
+    }
+
+    /// Waits until nobody holds the store any more, so that the next process finds it free.
+    pub(super) async fn release_store(self) {
+        let Self { jobs, questions, store, threads, .. } = self;
+        // Threads end once they can get no more to do.
+        drop((jobs, questions, store));
+        let ended = async {
+            while !threads.iter().all(JoinHandle::is_finished) {
+                tokio::time::sleep(LAST_WRITES / 300).await;
+            }
+        };
+        if tokio::time::timeout(LAST_WRITES, ended).await.is_err() {
+            tracing::warn!("the disk is slow: the state directory is in use a little longer");
+        }
     }
 
     /// Lets previous pools go whose time has come.

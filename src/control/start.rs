@@ -65,14 +65,16 @@ const EVENTS: usize = 1024;
 /// When the state on disk cannot be read, or the file contradicts it.
 pub fn start(setup: Setup) -> Result<(Control, Inbox, Handle, oneshot::Sender<()>), Unusable> {
     let store = Arc::clone(&setup.store);
-    let (control, inbox, handle, stop, work) = prepare(setup, boot_id())?;
+    let (mut control, inbox, handle, stop, work) = prepare(setup, boot_id())?;
     let Work { jobs, stored, questions } = work;
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     let failed = |error| Unusable::new(format!("cannot make a thread: {error}"));
     // They end when control does, for they then get no more to do.
     let writer = Writer::new(Arc::clone(&store));
-    thread("serin-store").spawn(move || writer.run(jobs, &stored)).map_err(failed)?;
-    thread("serin-history").spawn(move || history::run(&*store, questions)).map_err(failed)?;
+    control.threads = vec![
+        thread("serin-store").spawn(move || writer.run(jobs, &stored)).map_err(failed)?,
+        thread("serin-history").spawn(move || history::run(&*store, questions)).map_err(failed)?,
+    ];
     Ok((control, inbox, handle, stop))
 }
 
@@ -124,6 +126,7 @@ pub(super) fn prepare(setup: Setup, boot: String) -> Result<Prepared, Unusable> 
         last_tick: clock::now(),
         tokens: 0,
         waiting: Vec::new(),
+        threads: Vec::new(),
     };
     control.resume();
     for (name, service) in &control.services {
@@ -169,7 +172,8 @@ fn restored(
     let services = lives.into_iter().map(|(name, live)| {
         let file = config.services[&name].clone();
         let issuer = issuer(&file, store).map_err(Unusable::new)?;
-        if let Some(words) = reload::pending(&live, &file) {
+        let was = found.get(&name).and_then(|found| found.live.as_ref());
+        if let Some(words) = was.and_then(|was| reload::held_back(was, &live, &file)) {
             tracing::warn!("{words}");
         }
         let service =
@@ -272,7 +276,7 @@ impl Control {
         for (name, mut live) in lives {
             let file = config.services[&name].clone();
             let issuer = issuers.remove(&name).flatten();
-            notes.extend(reload::pending(&live, &file));
+            notes.extend(known.get(&name).and_then(|was| reload::held_back(was, &live, &file)));
             match self.services.get_mut(&name) {
                 Some(service) => {
                     let canary = live.canary.clone().unwrap_or_default();

@@ -183,16 +183,18 @@ async fn the_canary_is_killed_only_once_its_requests_have_ended() {
     let hooks = format!("hooks = {{ rolled_back = \"http://{}/kill\" }}", sink.address);
     let proxy = TestProxy::start(&config(&[&blue], &[&green], STICKY, &tables("", &hooks))).await;
     let traffic = Traffic::start(proxy.address);
-    green.does(Behaviour::Slow(Duration::from_millis(700)));
+    green.does(Behaviour::Wait);
     proxy.deploy("v2").await.unwrap();
-    eventually("the canary is busy", || async {
-        proxy.shop().await.canary.unwrap().endpoints[0].in_flight > 0
-    })
-    .await;
+    let in_flight = async || proxy.shop().await.canary.unwrap().endpoints[0].in_flight;
+    eventually("the canary is busy", async || in_flight().await > 0).await;
     proxy.act(Action::Abort).await.unwrap();
+    // Whoever did not wait would have called it by now.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(in_flight().await > 0, "a request was cut off");
     assert!(sink.bodies().is_empty(), "called while a request was in flight");
+    green.may_answer();
     eventually("it is called", || async { sink.bodies().len() == 1 }).await;
-    assert_eq!(proxy.shop().await.canary.unwrap().endpoints[0].in_flight, 0);
+    assert_eq!(in_flight().await, 0);
     assert_eq!(traffic.stop().await, 0, "a request in flight was lost");
     proxy.stop().await;
 }
@@ -211,13 +213,11 @@ async fn the_way_back_is_rehearsed_before_the_first_request() {
     proxy.act(Action::Abort).await.unwrap();
 
     // It may be asked for at any time.
-    let before = proxy.shop().await.rehearsal.unwrap().at_ms;
+    let at_ms = async || proxy.shop().await.rehearsal.unwrap().at_ms;
+    let before = at_ms().await;
     proxy.act(Action::Rehearse).await.unwrap();
     assert!(matches!(proxy.act(Action::Rehearse).await, Err(Refusal::Conflict(_))), "twice");
-    eventually("it is rehearsed again", || async {
-        proxy.shop().await.rehearsal.unwrap().at_ms > before
-    })
-    .await;
+    eventually("it is rehearsed again", async || at_ms().await > before).await;
     assert!(proxy.shop().await.rehearsal.unwrap().armed);
     proxy.stop().await;
 }
@@ -270,17 +270,19 @@ async fn a_failure_of_stable_now_and_then_blocks_no_release() {
 async fn nothing_goes_forward_while_it_is_frozen_and_the_way_back_is_open() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
     let proxy = TestProxy::between(&blue, &green, STICKY).await;
-    let traffic = Traffic::start(proxy.address);
     let freeze = || proxy.act(Action::Freeze { until_ms: None });
     freeze().await.unwrap();
     let refused = proxy.deploy("v2").await.unwrap_err();
     assert!(matches!(&refused, Refusal::Conflict(why) if why.contains("frozen")), "{refused}");
     proxy.act(Action::Thaw).await.unwrap();
     proxy.deploy("v2").await.unwrap();
-    eventually("it is in a step", || async { proxy.shop().await.state == "step" }).await;
+    // Without traffic no step ends before it is frozen; with it, one takes a fraction of a second.
+    proxy.reaches("step").await;
     freeze().await.unwrap();
     let held = proxy.shop().await.weight.wanted;
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let traffic = Traffic::start(proxy.address);
+    eventually("the step has what it wants", || async { green.hits() > 60 }).await;
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
     let service = proxy.shop().await;
     assert_eq!((service.state.as_str(), service.weight.wanted), ("step", held));
     assert!(service.reason.contains("frozen"), "{}", service.reason);
@@ -296,13 +298,16 @@ async fn past_the_point_of_no_return_a_bad_canary_stops_and_calls_for_help() {
     let sink = Sink::start().await;
     let keys =
         format!("irreversible_after = 2\nnotify = [{{ webhook = \"http://{}/\" }}]", sink.address);
-    let proxy = TestProxy::start(&config(&[&blue], &[&green], STICKY, &tables("", &keys))).await;
+    // The second step lasts until something is found of it.
+    let tables = tables("", &keys)
+        .replace("hold = \"200ms\" }]", "hold = \"1m\" }]")
+        .replace("deadline = \"5s\"", "deadline = \"2m\"");
+    assert!(tables.contains("\"1m\"") && tables.contains("\"2m\""), "{tables}");
+    let proxy = TestProxy::start(&config(&[&blue], &[&green], STICKY, &tables)).await;
     let traffic = Traffic::start(proxy.address);
     proxy.deploy("v2").await.unwrap();
-    eventually("it is past the point", || async {
-        proxy.shop().await.weight.wanted.to_string() == "50%"
-    })
-    .await;
+    let wanted = async || proxy.shop().await.weight.wanted.to_string();
+    eventually("it is past the point", async || wanted().await == "50%").await;
     green.does(Behaviour::FailEvery(1));
     let service = proxy.reaches("paused").await;
     assert_eq!(service.weight.wanted.to_string(), "50%", "it was rolled back");

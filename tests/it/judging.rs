@@ -314,8 +314,13 @@ async fn a_recording_goes_on_after_a_kill_from_what_the_judge_still_knows() {
     let traffic = Traffic::start(serin.address);
     assert!(serin.ask(&["deploy", "shop", "--version", "v2"]).status.success());
     eventually("it is recorded", || async { recording().matches("\"tick\"").count() > 5 }).await;
-    // The judge's state is written every two seconds.
-    tokio::time::sleep(Duration::from_millis(2_300)).await;
+    // The judge's state is written now and then.
+    let state = dir.path().join("state/services/shop.json");
+    eventually("what it has seen is on disk", || async {
+        let state: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        state["rollout"]["judge"]["t_s"].as_f64().is_some_and(|seconds| seconds > 0.5)
+    })
+    .await;
     serin.kill();
     traffic.stop().await;
     // Half a line, as a kill may leave it.

@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
-    Behaviour, Client, LOOPBACK, PATIENCE, TestProxy, Upstream, config, eventually, get, raw,
-    read_head,
+    Behaviour, Client, LOOPBACK, PATIENCE, TestProxy, Upstream, closed_after, config, eventually,
+    get, read_head,
 };
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn an_answer_that_breaks_off_never_looks_whole_and_is_charged() {
         })
         .await;
         let proxy = proxy_to(stable, &green, "").await;
-        let got = raw(proxy.address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let got = closed_after(proxy.address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert!(got.contains("half") && !got.ends_with("0\r\n\r\n"), "{got}");
         eventually("it is charged", || async { proxy.shop().await.stable.errors == 1 }).await;
         assert_eq!(proxy.shop().await.stable.total["truncated"], 1);
@@ -355,13 +355,17 @@ async fn an_upstream_that_does_not_answer_in_time_is_a_504() {
 #[tokio::test]
 async fn a_shutdown_waits_for_what_is_under_way() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-    blue.does(Behaviour::Slow(Duration::from_millis(400)));
+    blue.does(Behaviour::Wait);
     let proxy = TestProxy::between(&blue, &green, "").await;
     let address = proxy.address;
     let mut idle = TcpStream::connect(address).await.unwrap();
     let request = tokio::spawn(async move { get(address, "/", &[]).await });
     eventually("the upstream has it", || async { blue.hits() == 1 }).await;
     let stopping = tokio::spawn(proxy.stop());
+    eventually("nobody listens", || async { TcpStream::connect(address).await.is_err() }).await;
+    // Whoever did not wait would have cut it off by now.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    blue.may_answer();
     assert_eq!(request.await.unwrap().body, "blue");
     tokio::time::timeout(PATIENCE, stopping).await.expect("it does not stop").unwrap();
     assert_eq!(idle.read(&mut [0; 16]).await.unwrap_or(0), 0, "an idle connection stayed open");

@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Client, PATIENCE, TestProxy, Upstream, config, get, raw};
+use crate::support::{
+    Client, PATIENCE, RawClient, RawUpstream, TestProxy, Then, Upstream, came_to, closed_after,
+    config, get,
+};
 
 async fn proxy(blue: &Upstream, green: &Upstream, listener: &str) -> TestProxy {
     let text = config(&[blue], &[green], "", "")
@@ -45,7 +48,7 @@ async fn bad_heads_are_refused_and_never_forwarded() {
         ("junk\r\n\r\n", 400),
     ];
     for (bytes, status) in table {
-        let got = raw(proxy.address, bytes.as_bytes()).await;
+        let got = closed_after(proxy.address, bytes).await;
         let want = format!("HTTP/1.1 {status} ");
         assert!(
             got.starts_with(&want),
@@ -62,11 +65,13 @@ async fn bad_heads_are_refused_and_never_forwarded() {
 async fn the_targets_authority_wins() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
     let proxy = proxy(&blue, &green, "").await;
-    let bytes = b"GET http://real.example/x?y HTTP/1.1\r\nhost: other.example\r\n\r\n";
-    assert!(raw(proxy.address, bytes).await.starts_with("HTTP/1.1 200 "));
+    let other = "host: other.example\r\nconnection: close\r\n\r\n";
+    let bytes = format!("GET http://real.example/x?y HTTP/1.1\r\n{other}");
+    assert!(closed_after(proxy.address, bytes).await.starts_with("HTTP/1.1 200 "));
     let (line, fields) = blue.last();
     assert_eq!((line.as_str(), &fields["host"]), ("GET /x?y", &"real.example".parse().unwrap()));
-    let options = raw(proxy.address, b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let options = format!("OPTIONS * HTTP/1.1\r\n{other}");
+    let options = closed_after(proxy.address, options).await;
     assert!(options.starts_with("HTTP/1.1 204 ") && options.contains("allow:"), "{options}");
     assert_eq!(blue.hits(), 1, "OPTIONS * is answered here");
     proxy.stop().await;
@@ -96,9 +101,9 @@ async fn a_body_that_grows_beyond_the_limit_is_a_413() {
     blue.does(crate::support::Behaviour::Hang);
     let proxy = proxy(&blue, &green, "limits = { body_bytes = \"1KiB\" }").await;
     let chunk = format!("400\r\n{}\r\n", "x".repeat(0x400));
-    let bytes =
-        format!("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{chunk}");
-    let got = raw(proxy.address, bytes.as_bytes()).await;
+    let fields = "host: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n";
+    let bytes = format!("POST / HTTP/1.1\r\n{fields}\r\n{chunk}{chunk}");
+    let got = closed_after(proxy.address, bytes).await;
     assert!(got.starts_with("HTTP/1.1 413 "), "{got}");
     crate::support::eventually("it is counted", || async {
         proxy.shop().await.stable.total.get("bad_request") == Some(&1)
@@ -154,7 +159,8 @@ async fn a_full_house_turns_clients_away_and_says_so() {
     .await;
     drop(held);
     crate::support::eventually("there is room again", || async {
-        raw(proxy.address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.starts_with("HTTP/1.1 200 ")
+        let Ok(mut client) = Client::try_connect(proxy.address).await else { return false };
+        client.send("GET /", &[], "").await.is_ok_and(|answer| answer.status == 200)
     })
     .await;
     proxy.stop().await;
@@ -163,21 +169,19 @@ async fn a_full_house_turns_clients_away_and_says_so() {
 /// The upstream's time begins when it has the whole request, so a slow upload is nobody's fault.
 #[tokio::test]
 async fn a_slow_upload_is_neither_cut_off_nor_charged() {
-    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
-    blue.does(crate::support::Behaviour::Echo);
-    let text = config(&[&blue], &[&green], "timeouts = { first_byte = \"300ms\" }", "");
-    let proxy = TestProxy::start(&text).await;
-    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
-    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n").await.unwrap();
+    // It says nothing before it has all of it.
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let upstream = RawUpstream::answering_after("xxxxxxxx", answer, Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "timeouts = { first_byte = \"1s\" }").await;
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n").await;
     for _ in 0..8 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        stream.write_all(b"x").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        client.send("x").await;
     }
-    let mut got = Vec::new();
-    while !got.ends_with(b"xxxxxxxx") {
-        assert!(stream.read_buf(&mut got).await.unwrap() > 0, "{}", String::from_utf8_lossy(&got));
-    }
-    assert!(got.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&got));
+    let got = client.until("\r\n\r\nok").await;
+    assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
+    came_to(&proxy, "2xx", 1).await;
     assert_eq!(proxy.shop().await.stable.errors, 0);
     proxy.stop().await;
 }

@@ -225,13 +225,18 @@ async fn an_operator_can_hold_resume_approve_and_abort() {
     proxy.act(Action::Promote { full: false }).await.unwrap();
     proxy.reaches("promoted").await;
 
-    // The next release goes to the pool that is free now.
+    // The next release goes to the pool that is free now. Without traffic its first step does not
+    // end before it is paused.
+    assert_eq!(traffic.stop().await, 0);
     let service = proxy.deploy("v3").await.unwrap();
     assert_eq!(service.rollout.unwrap().pool, "blue");
-    eventually("it is in a step", || async { proxy.shop().await.state == "step" }).await;
+    proxy.reaches("step").await;
     proxy.act(Action::Pause).await.unwrap();
     let held = proxy.shop().await;
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    let traffic = Traffic::start(proxy.address);
+    let before = blue.hits();
+    eventually("the step has what it wants", || async { blue.hits() > before + 60 }).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
     let still = proxy.shop().await;
     assert_eq!((still.state.as_str(), still.weight.wanted), ("paused", held.weight.wanted));
     proxy.act(Action::Resume).await.unwrap();

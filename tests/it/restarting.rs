@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::releasing::Traffic;
 use crate::support::{Behaviour, SHORT, Serin, Upstream, config, eventually, serin as command};
@@ -111,8 +110,13 @@ async fn a_share_set_by_hand_and_roles_that_moved_survive() {
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     assert!(serin.ask(&["weight", "shop", "7%"]).status.success());
     traffic.stop().await;
-    // The judge of the share writes its state too.
-    tokio::time::sleep(Duration::from_millis(2_300)).await;
+    // The judge of the share writes its state too, now and then.
+    let state = dir.path().join("state/services/shop.json");
+    eventually("its judge is on disk", || async {
+        let state: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        state["weight"] == "7%" && state["watch"].is_object()
+    })
+    .await;
     serin.kill();
     let serin = Serin::start(dir.path());
     let shop = serin.shop();

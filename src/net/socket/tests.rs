@@ -21,6 +21,16 @@ fn pair() -> (Socket, TcpStream) {
     (Socket::new(accepted), client)
 }
 
+/// Asks again and again until the answer is yes.
+async fn eventually(mut ask: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !ask().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), asking).await.expect("within 10 s");
+}
+
 #[tokio::test]
 async fn the_last_bytes_leave_together_with_the_end() {
     let mut has_seen = false;
@@ -80,9 +90,7 @@ async fn who_waits_to_read_is_woken_although_there_was_no_room_to_write_later() 
     assert_eq!(count.0.load(Ordering::Relaxed), 1, "what waits is asked anew");
     assert!(Pin::new(&mut socket).poll_read(&mut cx, &mut buffer).is_pending());
     client.write_all(b"a word").unwrap();
-    while count.0.load(Ordering::Relaxed) == 1 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    eventually(async || count.0.load(Ordering::Relaxed) != 1).await;
     assert!(Pin::new(&mut socket).poll_read(&mut cx, &mut buffer).is_ready());
     assert_eq!(buffer.filled(), b"a word");
 }
@@ -112,7 +120,8 @@ async fn a_reset_is_one_and_shows() {
     assert!(!socket.is_broken());
     SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
-    assert!(socket.is_broken(), "the client has reset it");
+    // It takes a moment to arrive.
+    eventually(async || socket.is_broken()).await;
     assert!(matches!(socket.read(&mut [0]).await, Ok(0) | Err(_)));
     let (socket, mut client) = pair();
     socket.reset_at_close().unwrap();
@@ -129,11 +138,7 @@ async fn silence_ends_with_a_byte_and_with_the_end() {
     assert_eq!(socket.read(&mut [0; 99]).await.unwrap(), 9);
     assert!(socket.is_silent());
     client.write_all(b"x").unwrap();
-    let heard = async |socket: &Socket| {
-        while socket.is_silent() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
+    let heard = async |socket: &Socket| eventually(async || !socket.is_silent()).await;
     heard(&socket).await;
     assert_eq!(socket.read(&mut [0; 99]).await.unwrap(), 1, "nothing was taken out");
     assert!(socket.is_silent());
@@ -155,8 +160,6 @@ async fn an_end_behind_bytes_shows_before_they_are_read() {
     assert_eq!(socket.read(&mut [0; 1]).await.unwrap(), 1);
     assert!(!has_ended(&socket).await);
     drop(client);
-    while !has_ended(&socket).await {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    eventually(async || has_ended(&socket).await).await;
     assert_eq!(socket.read(&mut [0; 99]).await.unwrap(), 5, "nothing was taken out");
 }

@@ -109,10 +109,15 @@ impl Stage {
     /// Ends, and checks that the canary got nothing for good since the rollback, and that what
     /// users saw of failures is what it did.
     async fn close(self) {
+        eventually("what was on its way has ended", || async {
+            let canary = self.proxy.shop().await.canary.unwrap();
+            canary.endpoints.iter().all(|endpoint| endpoint.in_flight == 0)
+        })
+        .await;
         let hits = self.green.hits();
         let before = self.blue.hits();
         eventually("stable serves", || async { self.blue.hits() > before + 40 }).await;
-        // Those that were on their way when the table was swapped.
+        // Those whose side was chosen just before the table was swapped.
         assert!(self.green.hits() <= hits + 5, "the canary is still used");
         let seen = self.crowd.stop().await;
         let failed = seen.iter().filter(|answer| answer.pool == "green" && !answer.is_good());

@@ -28,7 +28,10 @@ pub(crate) struct RawUpstream {
 #[derive(Clone, Default)]
 struct Seen {
     bytes: Vec<u8>,
+    /// By the other end.
     closed: bool,
+    /// By this one.
+    left: bool,
 }
 
 impl RawUpstream {
@@ -73,6 +76,11 @@ impl RawUpstream {
     /// How many connections were closed by the other end.
     pub(crate) fn closed(&self) -> usize {
         self.seen.lock().unwrap().iter().filter(|seen| seen.closed).count()
+    }
+
+    /// How many connections this has closed.
+    pub(crate) fn left(&self) -> usize {
+        self.seen.lock().unwrap().iter().filter(|seen| seen.left).count()
     }
 
     /// A proxy before this.
@@ -146,6 +154,8 @@ async fn speak(
             break;
         }
         if answers && then == Then::Close {
+            drop(stream);
+            all.lock().unwrap()[number].left = true;
             return;
         }
     }

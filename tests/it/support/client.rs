@@ -1,4 +1,4 @@
-//! Clients: one that speaks HTTP, and one that sends what bytes it is given.
+//! A client that speaks HTTP/1.1.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::PATIENCE;
@@ -87,21 +87,4 @@ impl Client {
 /// One request over a connection of its own.
 pub(crate) async fn get(address: SocketAddr, target: &str, fields: &[(&str, &str)]) -> Answer {
     Client::connect(address).await.send(&format!("GET {target}"), fields, "").await.unwrap()
-}
-
-/// Sends `bytes` and returns all that comes back until the connection is closed, or until nothing
-/// more comes for a moment.
-pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    let mut got = Vec::new();
-    let mut buffer = [0; 4096];
-    let mut wait = PATIENCE;
-    loop {
-        match tokio::time::timeout(wait, stream.read(&mut buffer)).await {
-            Ok(Ok(n)) if n > 0 => got.extend_from_slice(&buffer[..n]),
-            _ => return String::from_utf8_lossy(&got).into_owned(),
-        }
-        wait = std::time::Duration::from_millis(200);
-    }
 }

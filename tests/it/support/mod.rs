@@ -18,7 +18,7 @@ pub(crate) use bytes::{
     RawClient, RawUpstream, Then, assert_lines, came_to, closed_after, config_before, proxy_before,
     read_head,
 };
-pub(crate) use client::{Answer, Client, get, raw};
+pub(crate) use client::{Answer, Client, get};
 pub(crate) use observer::Observer;
 pub(crate) use process::{Serin, serin};
 pub(crate) use proxy::{SHORT, TestProxy, config};

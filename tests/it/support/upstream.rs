@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serin::clock;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{LOOPBACK, draw};
@@ -34,6 +35,8 @@ pub(crate) enum Behaviour {
     Hang,
     /// 200 after this long.
     Slow(Duration),
+    /// 200 as soon as the test says that it may answer.
+    Wait,
     /// 200 and more than any socket's buffer holds.
     Big,
     /// Closes the connection instead of answering every request but the first of a connection.
@@ -81,6 +84,8 @@ struct Shared {
     hits: AtomicUsize,
     connections: AtomicUsize,
     cancelled: AtomicUsize,
+    /// Whether who waits may answer.
+    may_answer: watch::Sender<bool>,
     seen: Mutex<Vec<(String, HeaderMap)>>,
     seed: AtomicU64,
     got: Mutex<Vec<Got>>,
@@ -112,6 +117,7 @@ impl Upstream {
             hits: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
+            may_answer: watch::Sender::new(false),
             seen: Mutex::default(),
             seed: AtomicU64::new(0),
             got: Mutex::default(),
@@ -122,6 +128,11 @@ impl Upstream {
 
     pub(crate) fn does(&self, behaviour: Behaviour) {
         *self.shared.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Answers all that waits, and whatever comes from now on.
+    pub(crate) fn may_answer(&self) {
+        self.shared.may_answer.send_replace(true);
     }
 
     pub(crate) fn is_healthy(&self, healthy: bool) {
@@ -302,6 +313,10 @@ async fn answer(
         Behaviour::Hang => std::future::pending().await,
         Behaviour::Slow(time) => {
             tokio::time::sleep(time).await;
+            StatusCode::OK
+        }
+        Behaviour::Wait => {
+            shared.may_answer.subscribe().wait_for(|may| *may).await.unwrap();
             StatusCode::OK
         }
         Behaviour::OneEach if number_on_connection > 0 => {

@@ -123,14 +123,19 @@ async fn a_client_that_leaves_after_its_second_request_takes_it_along() {
 #[tokio::test]
 async fn a_client_that_ended_its_half_hears_of_no_drain() {
     let upstream = Upstream::start("blue").await;
-    upstream.does(Behaviour::Slow(Duration::from_millis(600)));
+    upstream.does(Behaviour::Wait);
     let proxy = proxy_before(upstream.address, "", "").await;
     let mut client = FrameClient::connect(proxy.address).await;
     client.send(head(1, &GET, true)).await;
     eventually("it is asked", || async { upstream.hits() == 1 }).await;
     client.0.shutdown().await.unwrap();
     assert_eq!(client.until(GOAWAY).await.payload, [0, 0, 0, 1, 0, 0, 0, 0]);
+    let address = proxy.address;
     let stopping = tokio::spawn(proxy.stop());
+    eventually("nobody listens", || async { TcpStream::connect(address).await.is_err() }).await;
+    // Whoever is told of a drain is told as soon as it begins.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    upstream.may_answer();
     let mut frames = Vec::new();
     while let Some(frame) = client.next().await {
         frames.push(frame);
@@ -153,9 +158,15 @@ async fn a_client_that_leaves_more_than_one_request_takes_them_all_along() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(client);
     eventually("it is given up", || async { upstream.closed() == 1 }).await;
-    assert!(!upstream.only().contains("/2"), "{}", upstream.only());
     assert_eq!(proxy.shop().await.stable.errors, 0);
+    // Now it asks nobody any more, and whoever it has asked is seen before the last.
     proxy.stop().await;
+    let mut last = RawClient::connect(upstream.address).await;
+    last.send("the last").await;
+    let has_last = || async { upstream.seen().iter().any(|seen| seen == "the last") };
+    eventually("all is seen", has_last).await;
+    let seen = upstream.seen();
+    assert!(seen.len() == 2 && !seen.concat().contains("/2"), "{seen:?}");
 }
 
 /// Where the client is not read from, nothing that it sends tells that it has gone.

@@ -18,8 +18,8 @@ const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\
 async fn a_tunnel_carries_bytes_both_ways_until_one_side_ends_it() {
     let upstream = RawUpstream::answering(SWITCHES, Then::Keep).await;
     // Neither of these is for tunnels.
-    let limits = "timeouts = { body_idle = \"200ms\" }";
-    let proxy = upstream.behind_proxy(limits, "timeouts = { total = \"300ms\" }").await;
+    let limits = "timeouts = { body_idle = \"1s\" }";
+    let proxy = upstream.behind_proxy(limits, "timeouts = { total = \"1s\" }").await;
     let mut client = RawClient::connect(proxy.address).await;
     // What is sent along with the request belongs to the tunnel.
     client.send(format!("{UPGRADE}early")).await;
@@ -33,7 +33,7 @@ async fn a_tunnel_carries_bytes_both_ways_until_one_side_ends_it() {
     assert!(!got.contains("chunked") && !got.contains("content-length"), "{got}");
     eventually("what came early goes on", || async { upstream.only().ends_with("early") }).await;
     assert!(upstream.only().contains("\r\nupgrade: websocket\r\n"), "{}", upstream.only());
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
     client.send("late\r\n\r\n").await;
     assert!(
         client.until("hello").await.starts_with("HTTP/1.1 101"),
@@ -52,7 +52,7 @@ async fn a_tunnel_carries_bytes_both_ways_until_one_side_ends_it() {
 async fn a_tunnel_may_be_silent_from_the_beginning() {
     let switches = SWITCHES.trim_end_matches("hello");
     let upstream = RawUpstream::answering(switches, Then::Keep).await;
-    let limits = "timeouts = { first_byte = \"200ms\", total = \"300ms\" }";
+    let limits = "timeouts = { first_byte = \"1s\", total = \"1s\" }";
     let proxy = upstream.behind_proxy("", limits).await;
     let mut client = RawClient::connect(proxy.address).await;
     client.send(UPGRADE).await;
@@ -60,7 +60,7 @@ async fn a_tunnel_may_be_silent_from_the_beginning() {
     let mut stream = FrameClient::connect(proxy.address).await;
     stream.send(head(1, &WEBSOCKET, false)).await;
     stream.until(HEADERS).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
     client.send("late\r\n\r\n").await;
     assert_eq!(client.until("y\r\n\r\n").await, switches, "the upstream's second answer");
     stream.send(frame(DATA, 0, 1, b"late\r\n\r\n")).await;

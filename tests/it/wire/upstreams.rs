@@ -320,8 +320,8 @@ async fn a_connection_that_was_closed_while_idle_costs_no_post() {
         client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody").await;
         let got = client.until("\r\n\r\nok").await;
         assert!(got.starts_with("HTTP/1.1 200 "), "{number}: {got}");
-        // The end of the connection has to arrive.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        // It is idle, and its end has arrived.
+        eventually("it is closed", || async { upstream.left() == number }).await;
     }
     let seen = upstream.seen();
     assert!(

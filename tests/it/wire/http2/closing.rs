@@ -34,7 +34,7 @@ async fn resets(client: &mut FrameClient) -> Vec<(u32, u32)> {
 #[tokio::test]
 async fn whoever_ends_its_half_gets_its_answers() {
     let upstream = Upstream::start("blue").await;
-    upstream.does(Behaviour::Slow(Duration::from_millis(700)));
+    upstream.does(Behaviour::Wait);
     let proxy = proxy_before(upstream.address, "", "").await;
     let mut client = FrameClient::connect(proxy.address).await;
     client.send([head(1, &GET, true), head(3, &GET, true), head(5, &POST, false)].concat()).await;
@@ -44,6 +44,7 @@ async fn whoever_ends_its_half_gets_its_answers() {
     assert_eq!(client.fate(5).await, Fate::Reset(8));
     let last = client.until(GOAWAY).await;
     assert_eq!((word(&last.payload), word(&last.payload[4..])), (5, 0));
+    upstream.may_answer();
     let mut answered = Vec::new();
     while let Some(frame) = client.next().await {
         if frame.kind == DATA {

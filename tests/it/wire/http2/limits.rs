@@ -228,17 +228,20 @@ async fn more_streams_than_agreed_are_refused() {
 #[tokio::test]
 async fn a_drain_names_the_last_request_and_answers_it() {
     let upstream = Upstream::start("blue").await;
-    upstream.does(Behaviour::Slow(Duration::from_millis(500)));
+    upstream.does(Behaviour::Wait);
     let proxy = crate::support::proxy_before(upstream.address, "", "").await;
     let (mut client, connection) = connect(proxy.address).await;
     let (answer, _) = client.send_request(request("GET", "/").body(()).unwrap(), true).unwrap();
     eventually("it is asked", || async { upstream.hits() == 1 }).await;
     let stopping = tokio::spawn(proxy.stop());
+    // It is said first that nothing more is taken.
+    let is_told = || async { client.clone().ready().await.is_err() };
+    eventually("another request is refused", is_told).await;
+    upstream.may_answer();
     let answer = answer.await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(collect(answer.into_body()).await.0, "blue");
-    // It was said first that nothing more would be taken.
-    assert!(client.ready().await.is_err(), "another request is taken");
+    drop(client);
     connection.await.unwrap().unwrap();
     stopping.await.unwrap();
 }
