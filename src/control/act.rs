@@ -224,6 +224,7 @@ impl Control {
         });
         service.verdict = None;
         service.forget(&pool);
+        self.publisher.turn(name, &pool);
         self.apply(name, Event::Deploy, cause)
             .map_err(|refused| Refusal::Conflict(refused.to_string()))
     }

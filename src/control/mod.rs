@@ -167,16 +167,20 @@ impl Control {
             tracing::warn!(?gap, "the process stood still; what is observed begins anew");
             self.services.values_mut().for_each(Service::observe_anew);
         }
-        let (services, owners) = (&mut self.services, &self.publisher.owners);
+        let (services, publisher) = (&mut self.services, &self.publisher);
         let report = &mut self.report;
         self.drain.drain(|slot, delta| {
-            let Some(Owner { service, pool, cohort }) = owners.get(slot.index()) else { return };
+            let Some((Owner { service, pool, cohort }, is_now)) = publisher.owner(slot) else {
+                return;
+            };
             let Some(known) = services.get_mut(service) else { return };
             if *cohort == Cohort::Rehearsal {
                 return known.rehearsal_measured(pool, &delta);
             }
             report.measured(known, pool, &delta);
-            known.measured(pool, *cohort, &delta);
+            if is_now {
+                known.measured(pool, *cohort, &delta);
+            }
         });
         for (name, event, cause) in self.each(|service, pools| service.tick(dt, pools)) {
             self.decide(&name, event, cause);

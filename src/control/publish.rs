@@ -36,8 +36,10 @@ pub(super) struct Publisher {
     cell: Cell,
     pub(super) registry: Registry,
     slots: HashMap<Owner, SlotId>,
+    /// Where the release before was counted.
+    spare: HashMap<Owner, SlotId>,
     /// Whose slot is whose, by the slot's number.
-    pub(super) owners: Vec<Owner>,
+    owners: Vec<Owner>,
     /// The rehearsals under way, by service.
     rehearsals: BTreeMap<String, Rehearsal>,
     matcher: Arc<Matcher>,
@@ -51,6 +53,7 @@ impl Publisher {
             cell,
             registry,
             slots: HashMap::new(),
+            spare: HashMap::new(),
             owners: Vec::new(),
             rehearsals: BTreeMap::new(),
             matcher: Arc::default(),
@@ -173,6 +176,22 @@ impl Publisher {
             placebo,
             name,
         })
+    }
+
+    /// From now on another version runs in a pool. It is counted in another place, for requests of
+    /// the one before may still be under way; a third finds the place of the first.
+    pub(super) fn turn(&mut self, service: &str, pool: &str) {
+        let (service, pool) = (service.to_owned(), pool.to_owned());
+        let owner = Owner { service, pool, cohort: Cohort::Pool };
+        let next = self.spare.remove(&owner);
+        self.spare.extend(self.slots.remove(&owner).map(|before| (owner.clone(), before)));
+        self.slots.extend(next.map(|next| (owner, next)));
+    }
+
+    /// Whose counters are in `slot`, and whether they are those of the version that runs there now.
+    pub(super) fn owner(&self, slot: SlotId) -> Option<(&Owner, bool)> {
+        let owner = self.owners.get(slot.index())?;
+        Some((owner, self.slots.get(owner) == Some(&slot)))
     }
 
     /// Where the requests of `cohort` to a pool are counted, if it has such a place.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serin::control::{Action, Deploy, DeployStep, Refusal};
 
-use crate::support::{Behaviour, Client, SHORT, TestProxy, Upstream, config, eventually};
+use crate::support::{Behaviour, Client, SHORT, TestProxy, Upstream, config, eventually, get};
 
 /// Users who keep asking until they are told to stop.
 pub(crate) struct Traffic {
@@ -292,5 +292,44 @@ async fn the_textbook_rule_can_be_chosen() {
     let reason = service.rollout.unwrap().decisions.pop().unwrap().reason;
     assert_eq!(reason, "threshold:err");
     traffic.stop().await;
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn requests_of_a_release_that_is_gone_are_not_charged_to_the_next() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let next = Upstream::start("next").await;
+    green.does(Behaviour::Hang);
+    let keys = format!("{STICKY}\ntimeouts = {{ first_byte = \"3s\" }}");
+    let steps = "[services.shop.rollout]\nsteps = [{ weight = \"50%\", hold = \"1m\" }]\n";
+    let proxy = TestProxy::start(&config(&[&blue], &[&green], &keys, steps)).await;
+    proxy.deploy("v2").await.unwrap();
+    proxy.reaches("step").await;
+    let mut asking = tokio::task::JoinSet::new();
+    for user in 0..40 {
+        let address = proxy.address;
+        asking.spawn(async move {
+            let user = user.to_string();
+            let answer = get(address, "/", &[("x-user-id", &user)]).await;
+            answer.status == 504
+        });
+    }
+    eventually("they are under way", || async { green.hits() >= 10 }).await;
+    // The judge may have been as quick.
+    let _ = proxy.act(Action::Abort).await;
+    let endpoints = Some(vec![next.address.to_string().parse().unwrap()]);
+    let version = "v3".to_owned();
+    let v3 = Deploy { version, id: None, endpoints, strategy: None, steps: None };
+    proxy.act(Action::Deploy(v3)).await.unwrap();
+    let late = asking.join_all().await.into_iter().filter(|late| *late).count();
+    assert!(late >= 10, "only {late} were late");
+    let admin = proxy.admin.trim_start_matches("http://").parse().unwrap();
+    let counted = format!("outcome=\"timeout\"}} {late}");
+    eventually("all are counted", || async {
+        get(admin, "/metrics", &[]).await.body.contains(&counted)
+    })
+    .await;
+    let rollout = proxy.shop().await.rollout.unwrap();
+    assert_eq!((rollout.version.as_str(), rollout.canary_errors), ("v3", 0), "{}", rollout.state);
     proxy.stop().await;
 }
