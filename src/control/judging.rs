@@ -234,12 +234,14 @@ impl Service {
                 interval.distinct_keys = seen.step.distinct_keys();
                 routes = seen.step.take_routes();
             }
-            // Before its first check a pool is not known to be dead.
-            interval.healthy = pool.is_some_and(|pool| pool.standing() != Standing::Down);
             (interval, routes)
         };
-        let (stable, stable_routes) = take(Some(&pools.stable));
-        let (canary, canary_routes) = take(pools.canary.as_ref());
+        let (mut stable, stable_routes) = take(Some(&pools.stable));
+        let (mut canary, canary_routes) = take(pools.canary.as_ref());
+        // Before its first check a pool is not known to be dead.
+        stable.healthy = pools.stable.standing() != Standing::Down;
+        let of_canary = pools.canary.as_ref();
+        canary.healthy = of_canary.is_some_and(|canary| !canary.is_down_beside(&pools.stable));
         let counts = stable_routes.into_iter().zip(canary_routes);
         let routes = self.live.routes().iter().zip(counts);
         let routes = routes

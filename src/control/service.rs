@@ -274,11 +274,16 @@ impl Service {
         let mut verdict = self.judge_rollout(stage, dt, pools)?;
         let unread = withhold(&mut verdict, stage, "resources", self.open_resources());
         let unanswered = withhold(&mut verdict, stage, "query", self.open_query());
+        // It is given up, or comes back.
+        let down = pools.canary.as_ref().filter(|canary| canary.standing() == Standing::Down);
+        let down = down.map(|canary| format!("no endpoint of pool {} is healthy", canary.name));
+        let is_down = withhold(&mut verdict, stage, "health", down);
         self.alarm(&verdict, dt);
         if let Stage::Step(step) = stage {
             self.say_held(step, &verdict);
         }
-        let event = self.after(stage, &verdict, unread || unanswered).or_else(|| self.empty(pools));
+        let withheld = unread || unanswered || is_down;
+        let event = self.after(stage, &verdict, withheld).or_else(|| self.empty(pools));
         self.verdict = Some(verdict);
         // While a bound is broken nothing goes forward, so this hides no other event but a hold's.
         match event {
@@ -376,8 +381,8 @@ impl Service {
     fn empty(&self, pools: &Pools) -> Follows {
         let canary = pools.canary.as_ref()?;
         let none = self.live.targets(&canary.name, &self.config).is_empty();
-        let gone = none || canary.standing() == Standing::Down;
-        (gone && pools.stable.standing() == Standing::Up).then(|| {
+        let gone = none && pools.stable.standing() == Standing::Up;
+        (gone || canary.is_down_beside(&pools.stable)).then(|| {
             let words = match canary.endpoints.len() {
                 0 => format!("pool {} has no endpoint", canary.name),
                 count => {

@@ -20,6 +20,8 @@ pub enum Error {
         /// What the resolver said.
         why: String,
     },
+    /// There is no connection for want of something of our own: descriptors, ports, memory.
+    Want(String),
     /// There is no connection.
     Connect {
         /// To whom.
@@ -80,6 +82,7 @@ impl fmt::Display for Error {
         match self {
             Self::Request(why) => write!(f, "no such request can be sent: {why}"),
             Self::Name { host, why } => write!(f, "cannot find the address of {host}: {why}"),
+            Self::Want(why) => write!(f, "cannot connect: {why}"),
             Self::Connect { address, why } => write!(f, "cannot connect to {address}: {why}"),
             Self::Certificate { host, why } => {
                 write!(f, "the certificate of {host} is not trusted: {why}")

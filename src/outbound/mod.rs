@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::config::Url;
 
+pub use connect::is_our_want;
 pub use error::{Error, span_words};
 
 /// What serin calls itself.

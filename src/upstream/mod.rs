@@ -39,6 +39,12 @@ pub struct Endpoint {
     pub target: Target,
     /// Tells the task that checks it that the epoch was raised.
     renewed: Arc<Notify>,
+    /// When the last check that passed began, in the order of all checks.
+    passed: AtomicU64,
+    /// When the last check that failed began.
+    failed: AtomicU64,
+    /// When it went down.
+    fell: AtomicU64,
 }
 
 /// One epoch in an endpoint's state.
@@ -47,6 +53,12 @@ const EPOCH: u64 = 1 << 8;
 const EPOCH_BELOW: u64 = EPOCH - 1;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// Numbers what happens in checks in its order.
+static ORDER: AtomicU64 = AtomicU64::new(1);
+
+fn next_in_order() -> u64 {
+    ORDER.fetch_add(1, Ordering::Relaxed)
+}
 
 impl Endpoint {
     /// An endpoint that nothing is known of yet.
@@ -59,6 +71,9 @@ impl Endpoint {
             state: AtomicU64::new(health as u64),
             drained: AtomicBool::new(false),
             renewed: Arc::new(Notify::new()),
+            passed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            fell: AtomicU64::new(0),
         })
     }
 
@@ -102,16 +117,31 @@ impl Endpoint {
         self.renewed.notify_one();
     }
 
-    /// What is known now, to be handed back with what a check found.
-    fn word(&self) -> u64 {
-        self.state.load(Ordering::Acquire)
+    /// A check begins.
+    fn begin_check(&self) -> Began {
+        Began { word: self.state.load(Ordering::Acquire), at: next_in_order() }
     }
 
-    /// Takes in what a check found that began at `word`; false when that is out of date.
-    fn found(&self, word: u64, health: Health) -> bool {
+    /// Takes in what a check found that `began` so; false when that is out of date.
+    fn found(&self, began: Began, passed: bool, health: Health) -> bool {
+        let Began { word, at } = began;
+        let last = if passed { &self.passed } else { &self.failed };
+        last.store(at, Ordering::Relaxed);
+        if health == Health::Down && Health::of_word(word) != Health::Down {
+            self.fell.store(next_in_order(), Ordering::Relaxed);
+        }
+        // Whoever sees the new health sees the rest, too.
         let new = word & !EPOCH_BELOW | health as u64;
         self.state.compare_exchange(word, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
+}
+
+/// What was known as a check began.
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    word: u64,
+    /// Its place in the order of all checks.
+    at: u64,
 }
 
 /// A request that an endpoint is serving.
@@ -151,6 +181,26 @@ pub enum Standing {
 }
 
 impl Pool {
+    /// Whether it is down and `stable` is not, for a reason of its own. Pools are not checked at the
+    /// same time: of two that fail alike one is down first, and of two that recover alike one is up
+    /// first. So after it went down stable has to pass a check, and then it has to fail another.
+    pub fn is_down_beside(&self, stable: &Self) -> bool {
+        if self.standing() != Standing::Down || stable.standing() != Standing::Up {
+            return false;
+        }
+        let order = |at: &AtomicU64| at.load(Ordering::Relaxed);
+        let own = || self.endpoints.iter().filter(|endpoint| !endpoint.is_drained());
+        let up = stable.endpoints.iter().filter(|endpoint| endpoint.is_available());
+        let fell = own().map(|endpoint| order(&endpoint.fell)).max();
+        let passed = up.map(|endpoint| order(&endpoint.passed)).min();
+        let failed = own().map(|endpoint| order(&endpoint.failed)).min();
+        match (fell, passed, failed) {
+            (Some(fell), Some(passed), Some(failed)) => fell < passed && passed < failed,
+            // All of it was taken out.
+            _ => true,
+        }
+    }
+
     /// How the pool stands as a whole.
     pub fn standing(&self) -> Standing {
         if self.endpoints.iter().any(|endpoint| endpoint.is_available()) {

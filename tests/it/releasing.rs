@@ -163,6 +163,36 @@ async fn a_share_set_by_hand_goes_back_by_itself_when_the_canary_fails() {
 }
 
 #[tokio::test]
+async fn a_fault_of_both_pools_throws_no_release_back() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let keys = format!(
+        "{STICKY}\nhealth = {{ path = \"/health\", every = \"200ms\", timeout = \"10s\" }}"
+    );
+    let steps = "[services.shop.rollout]\nsteps = [{ weight = \"50%\", hold = \"1m\" }]\n";
+    let proxy = TestProxy::start(&config(&[&blue], &[&green], &keys, steps)).await;
+    proxy.deploy("v2").await.unwrap();
+    proxy.reaches("step").await;
+    // Which pool is checked first is another each time.
+    for fault in 0..6 {
+        green.is_healthy(false);
+        blue.is_healthy(false);
+        let health = async || {
+            let shop = proxy.shop().await;
+            assert_eq!(shop.state, "step", "fault {fault}: {}", shop.reason);
+            [shop.stable, shop.canary.unwrap()].map(|pool| pool.endpoints[0].health.clone())
+        };
+        eventually("both are down", || async { health().await == ["down"; 2] }).await;
+        // Not the other way round: in between stable alone would be well.
+        green.is_healthy(true);
+        blue.is_healthy(true);
+        eventually("both are up", || async { health().await == ["up"; 2] }).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(proxy.shop().await.state, "step");
+    proxy.stop().await;
+}
+
+#[tokio::test]
 async fn a_canary_that_dies_is_left_without_waiting_for_statistics() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
     let proxy = TestProxy::between(&blue, &green, STICKY).await;
