@@ -55,6 +55,8 @@ fn serve(config: Config, path: &Path) -> Result<(), Box<dyn std::error::Error>> 
         let hangup = signal(SignalKind::hangup())?;
         let (terminate, interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        // A file that may not grow fails its write, and must not end the proxy.
+        let _heard = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         for (name, address) in app.addresses() {
             eprintln!("serin: listener {name} on {address}");
         }

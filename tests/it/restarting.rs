@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::releasing::Traffic;
-use crate::support::{Behaviour, SHORT, Serin, Upstream, config, eventually, serin as command};
+use crate::support::{
+    Behaviour, SHORT, Serin, Upstream, config, eventually, get, serin as command,
+};
 
 const STICKY: &str = "sticky = [\"header:x-user-id\"]";
 
@@ -220,4 +222,24 @@ async fn two_processes_never_share_a_state() {
     let (code, said) = refused(dir.path());
     assert_eq!(code, Some(1));
     assert!(said.contains("state directory") && said.contains("state.path"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_may_not_grow_ends_no_proxy() {
+    let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
+    let dir = folder(&config(&[&blue], &[&green], STICKY, SHORT));
+    let serin = Serin::start(dir.path());
+    let before = serin.limit_files(Some(1));
+    serin.ask(&["weight", "shop", "5%"]);
+    eventually("the state cannot be written", || async {
+        serin.said().contains("cannot write the state")
+    })
+    .await;
+    assert_eq!(get(serin.address, "/", &[]).await.status, 200);
+    serin.limit_files(before);
+    let state = dir.path().join("state/services/shop.json");
+    eventually("it is written", || async {
+        fs::read_to_string(&state).is_ok_and(|text| text.contains("\"weight\":\"5%\""))
+    })
+    .await;
 }

@@ -87,10 +87,18 @@ impl Serin {
 
     /// Sets how many descriptors it may have; tells how many it might have before.
     pub(crate) fn limit_descriptors(&self, limit: Option<u64>) -> Option<u64> {
+        self.limit(Resource::Nofile, limit)
+    }
+
+    /// Sets how large its files may become, in bytes; tells how large before.
+    pub(crate) fn limit_files(&self, limit: Option<u64>) -> Option<u64> {
+        self.limit(Resource::Fsize, limit)
+    }
+
+    fn limit(&self, what: Resource, limit: Option<u64>) -> Option<u64> {
         let pid = Pid::from_child(&self.child);
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        let limit = Rlimit { current: limit, maximum };
-        prlimit(Some(pid), Resource::Nofile, limit).unwrap().current
+        let limit = Rlimit { current: limit, maximum: getrlimit(what).maximum };
+        prlimit(Some(pid), what, limit).unwrap().current
     }
 
     /// The most memory that it ever held, in KB (proc(5), `VmHWM`).
