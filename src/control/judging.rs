@@ -19,6 +19,7 @@ use crate::judge::{Interval, Judge, Purpose, RouteInterval, Ruling, StepRule, Ti
 use crate::measure::Delta;
 use crate::measure::histogram::edges_ms;
 use crate::rollout::{End, Stage, State};
+use crate::split::Weight;
 use crate::upstream::{Pool, Standing};
 use step::Step;
 
@@ -174,7 +175,9 @@ impl Service {
 
     /// Judges a share that was set by hand.
     pub(super) fn judge_watch(&mut self, dt: Duration, pools: &Pools) -> Option<Verdict> {
-        let (tick, over_limit) = self.take_tick(0, dt, pools);
+        // With everything the canary has nothing beside it: it is guarded, as a release is then.
+        let step = usize::from(self.live.weight == Weight::FULL);
+        let (tick, over_limit) = self.take_tick(step, dt, pools);
         if self.live.watch.is_none() {
             let rule = StepRule {
                 weight: self.live.weight.fraction(),
