@@ -3,7 +3,7 @@
 use super::Control;
 use super::command::{Action, Asker, Deploy, Refusal};
 use super::live::{Freeze, LivePool, Rollout, millis};
-use super::service::Cause;
+use super::service::{Cause, Service};
 use crate::clock;
 use crate::config::Target;
 use crate::rollout::plan::{Plan, Strategy, check_steps, default_steps};
@@ -130,6 +130,9 @@ impl Control {
         if service.live.weight == weight {
             return Ok(());
         }
+        if weight > service.live.weight {
+            service.can_be_written()?;
+        }
         tracing::info!(service = name, %weight, actor = cause.actor, "weight set by hand");
         self.change_share(name, weight, "weight", cause);
         Ok(())
@@ -153,11 +156,7 @@ impl Control {
                 "service `{name}`: release `{running}` is being rolled out; wait for its end or abort it"
             )));
         }
-        if let Some(error) = &service.write_error {
-            return Err(Refusal::Conflict(format!(
-                "service `{name}`: its state cannot be written ({error}), so a rollback could be forgotten; mend that first"
-            )));
-        }
+        service.can_be_written()?;
         if live.rejected.contains(&id) {
             return Err(Refusal::Conflict(format!(
                 "service `{name}`: release `{id}` was rolled back; deploy it under another id, or allow the release that was rejected last again with retry"
@@ -288,6 +287,17 @@ impl Control {
         self.publisher.publish(service);
         self.persist(name);
         Ok(())
+    }
+}
+
+impl Service {
+    /// Nothing goes forward whose way back could be forgotten.
+    fn can_be_written(&self) -> Result<(), Refusal> {
+        let Some(error) = &self.write_error else { return Ok(()) };
+        let name = &self.config.name;
+        Err(Refusal::Conflict(format!(
+            "service `{name}`: its state cannot be written ({error}), so a rollback could be forgotten; mend that first"
+        )))
     }
 }
 

@@ -95,7 +95,7 @@ impl Control {
                 Effect::Swap => swap(service),
                 Effect::Publish => self.publisher.publish(service),
                 Effect::Persist => service.token = persist(&self.jobs, &mut self.tokens, service),
-                Effect::Observe => service.observe_anew(),
+                Effect::Observe => service.begin_stage(),
             }
         }
         Ok(())

@@ -12,6 +12,10 @@ use crate::rollout::plan::{Step, Strategy};
 /// How long after its `hold` a step is said to be held.
 const HELD_AFTER: Duration = Duration::from_secs(60);
 
+/// How long an alarm must be quiet until it is said to be over: a pool that comes back may stumble
+/// for a while, and nobody is to be called each time.
+const ALARM_QUIET: Duration = Duration::from_secs(5);
+
 impl Control {
     /// Tells those who want to know of a decision.
     pub(super) fn announce(&self, name: &str, decision: &Decision) {
@@ -56,13 +60,35 @@ impl Service {
         let Some(rollout) = &self.live.rollout else { return };
         let Some(Step { hold, .. }) = rollout.plan.steps.get(step) else { return };
         let ab = rollout.plan.strategy == Strategy::Ab;
-        if self.held || ab || self.observed < *hold + HELD_AFTER {
+        if self.held || ab || self.staged < *hold + HELD_AFTER {
             return;
         }
         self.held = true;
         let words = format!("step {} is held: {}", step + 1, verdict.words);
         tracing::warn!(service = self.config.name, words, "held");
         self.remarks.push(Remark { kind: "held", words });
+    }
+
+    /// Says an alarm when it begins and when it is over.
+    pub(super) fn alarm(&mut self, verdict: &Verdict, dt: Duration) {
+        let name = &self.config.name;
+        match &mut self.alarmed {
+            None if verdict.alarm => {
+                let words = verdict.words.clone();
+                tracing::error!(service = name, words, "alarm");
+                self.remarks.push(Remark { kind: "alarm", words });
+                self.alarmed = Some(Duration::ZERO);
+            }
+            Some(quiet) if verdict.alarm => *quiet = Duration::ZERO,
+            Some(quiet) if *quiet + dt < ALARM_QUIET => *quiet += dt,
+            Some(_) => {
+                let words = "the stable pool answers again".to_owned();
+                tracing::info!(service = name, words, "alarm over");
+                self.remarks.push(Remark { kind: "alarm_over", words });
+                self.alarmed = None;
+            }
+            None => {}
+        }
     }
 
     /// Remembers that the state cannot be written, and says so once.

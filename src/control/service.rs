@@ -24,10 +24,6 @@ use crate::split::Salt;
 use crate::split::issued::Issuer;
 use crate::upstream::{Pool, Standing};
 
-/// How long an alarm must be quiet until it is said to be over: a pool that comes back may stumble
-/// for a while, and nobody is to be called each time.
-const ALARM_QUIET: Duration = Duration::from_secs(5);
-
 /// Something that people are told although nothing was decided.
 #[derive(Debug)]
 pub(super) struct Remark {
@@ -83,6 +79,8 @@ pub(super) struct Service {
     pub(super) calling: Option<(u64, Call)>,
     /// How long the stage has been watched, pauses left out.
     pub(super) observed: Duration,
+    /// The same, whatever made the observation begin anew.
+    pub(super) staged: Duration,
     deadline_passed: bool,
     /// There is an alarm, and it has been quiet for so long.
     pub(super) alarmed: Option<Duration>,
@@ -147,6 +145,7 @@ impl Service {
             calling: None,
             held: false,
             observed: Duration::ZERO,
+            staged: Duration::ZERO,
             deadline_passed: false,
             alarmed: None,
             remarks: Vec::new(),
@@ -185,11 +184,18 @@ impl Service {
         Some(format!("frozen by {}{until}{why}", freeze.actor))
     }
 
-    /// Begins the stage's observation anew.
-    pub(super) fn observe_anew(&mut self) {
-        self.observed = Duration::ZERO;
+    /// A stage begins, or is resumed.
+    pub(super) fn begin_stage(&mut self) {
+        self.observe_anew();
+        self.staged = Duration::ZERO;
         self.deadline_passed = false;
         self.held = false;
+    }
+
+    /// Begins the stage's observation anew. Its deadline stays: what changes again and again must not
+    /// hold a release for ever in silence.
+    pub(super) fn observe_anew(&mut self) {
+        self.observed = Duration::ZERO;
         if self.awaited.is_none() || !self.gating.is_deploying() {
             // That hook goes on: it is what makes a name resolve, and is not to be called twice.
             self.gating = Gating::default();
@@ -239,6 +245,7 @@ impl Service {
             State::Running { stage, paused, .. } => {
                 if !paused {
                     self.observed += dt;
+                    self.staged += dt;
                 }
                 let event = self.running_tick(stage, dt, pools);
                 event.filter(|(event, _)| self.heeds(*event))
@@ -311,7 +318,7 @@ impl Service {
             }
             (_, Stage::Step(step))
                 if plan.strategy != Strategy::Ab
-                    && self.observed >= plan.deadline
+                    && self.staged >= plan.deadline
                     && !self.deadline_passed
                     // It passes once, so not while nothing may follow from it; and beside a stable
                     // pool that is bad itself it says nothing of the canary.
@@ -353,28 +360,6 @@ impl Service {
             }
         }
         self.empty(pools)
-    }
-
-    /// Says an alarm when it begins and when it is over.
-    pub(super) fn alarm(&mut self, verdict: &Verdict, dt: Duration) {
-        let name = &self.config.name;
-        match &mut self.alarmed {
-            None if verdict.alarm => {
-                let words = verdict.words.clone();
-                tracing::error!(service = name, words, "alarm");
-                self.remarks.push(Remark { kind: "alarm", words });
-                self.alarmed = Some(Duration::ZERO);
-            }
-            Some(quiet) if verdict.alarm => *quiet = Duration::ZERO,
-            Some(quiet) if *quiet + dt < ALARM_QUIET => *quiet += dt,
-            Some(_) => {
-                let words = "the stable pool answers again".to_owned();
-                tracing::info!(service = name, words, "alarm over");
-                self.remarks.push(Remark { kind: "alarm_over", words });
-                self.alarmed = None;
-            }
-            None => {}
-        }
     }
 
     /// A canary without a healthy endpoint is left at once, unless stable is no better.

@@ -167,7 +167,9 @@ pub fn next(state: State, event: Event, plan: &Plan) -> Result<Next, Refused> {
                 Ok((State::Ended(End::Undone), &[Intent, Swap, Publish, Persist]))
             }
             // Giving up twice is giving up once.
-            (State::Ended(End::RolledBack | End::GateFailed), Event::Abort) => Ok((state, &[])),
+            (State::Ended(End::RolledBack | End::GateFailed | End::Undone), Event::Abort) => {
+                Ok((state, &[]))
+            }
             (_, Event::Restarted | Event::Rebooted) => Ok((state, &[Publish])),
             _ => Err(Refused),
         };

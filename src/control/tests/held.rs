@@ -150,3 +150,35 @@ fn a_name_that_the_hook_deploy_makes_resolve_does_not_call_it_again() {
     world.tick();
     assert!(awaited(&world).is_some() && awaited(&world) != before, "it waits for ever");
 }
+
+#[test]
+fn an_observation_that_begins_anew_again_and_again_meets_the_deadline_all_the_same() {
+    let mut world = World::new();
+    world.reach_first_step("v2");
+    {
+        let mut control = world.control();
+        let shop = control.services.get_mut("shop").unwrap();
+        let plan = &mut shop.live.rollout.as_mut().unwrap().plan;
+        plan.deadline = Duration::from_secs(2);
+        plan.on_inconclusive = OnInconclusive::Rollback;
+    }
+    for _ in 0..25 {
+        // As control does when the canary's name leads elsewhere.
+        world.control().services.get_mut("shop").unwrap().observe_anew();
+        world.tick();
+    }
+    assert_eq!(world.state(), "rolled_back");
+}
+
+#[test]
+fn nothing_goes_forward_while_the_state_cannot_be_written() {
+    let mut world = World::new();
+    world.weight("5%");
+    world.write_all();
+    world.control().services.get_mut("shop").unwrap().cannot_write("the disk is full");
+    let raise = Action::Weight("10%".parse().unwrap());
+    let refused = world.control().act("shop", raise, super::world::asker(9)).unwrap_err();
+    assert!(refused.to_string().contains("the disk is full"), "{refused}");
+    world.weight("1%");
+    assert_eq!(share(&world), "1%");
+}
