@@ -165,7 +165,9 @@ fn no_endpoint(pool: &Pool) -> Error {
     let reason = match (&pool.health_path, pool.endpoints.len()) {
         (_, 0) => format!("pool {name} has no address yet: its names do not resolve"),
         (_, count) if pool.endpoints.iter().all(|endpoint| endpoint.is_drained()) => {
-            format!("all {count} endpoints of pool {name} are drained; `serin enable` lets one back in")
+            format!(
+                "all {count} endpoints of pool {name} are drained; `serin enable` lets one back in"
+            )
         }
         (Some(path), count) => format!(
             "none of the {count} endpoints of pool {name} passes GET {path}; see `serin status`"

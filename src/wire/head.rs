@@ -111,6 +111,10 @@ impl Head {
         let inner = &mut *self.0;
         let accepted = framing::request(line, &inner.fields, unmeasured, body_bytes_max)?;
         inner.fields.drop_hop_by_hop();
+        if line.version == Version::Http10 {
+            // Whoever does not know of interim answers expects none (RFC 9110 §10.1.1).
+            inner.fields.drop_tagged(Tag::Expect);
+        }
         inner.method = line.method.clone();
         inner.version = line.version;
         inner.framing = accepted.framing;

@@ -33,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const FRESH_GRACE: Duration = Duration::from_secs(1);
 /// How long a client may have ended its half before it is found out whether it still listens.
 pub(in crate::wire) const PROBE_AFTER: Duration = Duration::from_millis(250);
+/// How often it is found out again.
+pub(in crate::wire) const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// How many requests that wait for nobody are answered before the other connections have their turn.
 const ANSWERS_AT_ONCE: u32 = 16;
 const NOTHING_ASKED: Asked = Asked { is_head: false, is_1_1: true, keep: false, trailers: false };
@@ -84,7 +86,10 @@ pub(in crate::wire) struct Connection<S: Service<Request>, W> {
     hush: Option<Instant>,
     /// When a client is looked after that ended its half, or is not read from.
     probe: Option<Instant>,
-    was_probed: bool,
+    /// When it was last told something to that end.
+    probed: Option<Instant>,
+    /// Whether its answer took more than one turn: it may be reading it for a while.
+    is_long: bool,
     is_draining: bool,
     is_shut: bool,
     /// When it ends, whatever it is doing.
@@ -120,7 +125,8 @@ where
             stuck: None,
             hush: None,
             probe: None,
-            was_probed: false,
+            probed: None,
+            is_long: false,
             is_draining: false,
             is_shut: false,
             end: None,
@@ -252,7 +258,7 @@ where
     fn begin(&mut self, taken: Taken) -> State {
         let Taken { mut head, framing, asked, is_for_us, .. } = taken;
         (self.since, self.looked_at, self.end) = (None, 0, None);
-        self.was_probed = false;
+        (self.probed, self.is_long) = (None, false);
         let mut side = self.side.borrow_mut();
         side.inbox.take_if(|slab| slab.is_empty());
         side.begin(framing, self.server.rules.body_bytes);
@@ -329,14 +335,14 @@ where
         let Some(answer) = &mut self.answer else { return Poll::Ready(Err(End::Closed)) };
         let kept = match answer.poll(&self.side, cx) {
             Progress::Waits { moved } => {
-                self.stuck = None;
+                (self.stuck, self.is_long) = (None, true);
                 if moved {
                     self.hush = None;
                 }
                 return self.poll_listener(cx);
             }
             Progress::Stuck { moved } => {
-                self.hush = None;
+                (self.hush, self.is_long) = (None, true);
                 if moved {
                     self.stuck = None;
                 }
@@ -351,8 +357,7 @@ where
         Poll::Ready(Ok(if kept { State::Idle } else { State::Leaving }))
     }
 
-    /// Notices a client that goes while its answer stands still. One that only ended its half
-    /// cannot be told from it until something is sent.
+    /// Notices a client that goes while its answer stands still.
     fn poll_listener(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         let mut side = self.side.borrow_mut();
         if side.is_gone(cx) {
@@ -371,8 +376,8 @@ where
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
         let mut side = self.side.borrow_mut();
         if !self.is_shut {
-            let is_read = side.reader.is_done() && side.inbox.is_none();
             // Closing alone would throw away the last bytes if one had come that was not read.
+            let is_read = side.reader.is_done() && side.inbox.is_none() && !self.is_long;
             if Pin::new(&mut side.io).poll_shutdown(cx).is_pending() {
                 // Over TLS a farewell is written, and the client has to take it.
                 self.end.get_or_insert_with(|| clock::now() + LINGER);

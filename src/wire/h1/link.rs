@@ -138,7 +138,8 @@ impl Link {
             self.most = head.caller().map_or(usize::MAX, Caller::appetite);
             match self.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) if self.inbox.is_some() => {
+                // Once it has said anything it may have done what it was asked.
+                Poll::Ready(_) if self.inbox.is_some() || self.interims > 0 => {
                     return Poll::Ready(Err(Error::Truncated));
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(Error::Reset)),

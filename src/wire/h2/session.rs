@@ -236,6 +236,11 @@ impl Session {
         self.inner.borrow_mut().out.push(PING, ACK, 0, &bytes);
     }
 
+    /// Says something that asks for nothing but an answer.
+    pub(super) fn ping(&self) {
+        self.inner.borrow_mut().out.push(PING, 0, 0, &[0; 8]);
+    }
+
     /// Tells the client that nothing more should be asked. What it asks before it knows is answered
     /// (RFC 9113 §6.8).
     pub(super) fn last_call(&self) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::OK;
 use super::http2::POST;
@@ -212,5 +212,62 @@ async fn a_client_that_is_not_read_from_and_leaves_takes_its_request_along() {
             assert_eq!(proxy.shop().await.stable.errors, 0, "{what}");
         }
     }
+    proxy.stop().await;
+}
+
+/// Its end says nothing more when it closes: it has to be told something that it refuses.
+#[tokio::test]
+async fn a_client_that_ended_its_half_and_then_leaves_takes_its_request_along() {
+    let upstream = Upstream::start("blue").await;
+    upstream.does(Behaviour::Hang);
+    let limits = "timeouts = { first_byte = \"1h\", total = \"1h\" }";
+    let proxy = proxy_before(upstream.address, "", limits).await;
+
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.0.shutdown().await.unwrap();
+    let told = read_head(&mut client.0).await.unwrap();
+    assert!(told.starts_with("HTTP/1.1 102 "), "{told}");
+    drop(client);
+    eventually("it is given up", || async { upstream.cancelled() == 1 }).await;
+
+    let mut client = FrameClient::connect(proxy.address).await;
+    client.send(head(1, &GET, true)).await;
+    eventually("it is asked", || async { upstream.hits() == 2 }).await;
+    client.0.shutdown().await.unwrap();
+    client.until(GOAWAY).await;
+    drop(client);
+    eventually("it is given up", || async { upstream.cancelled() == 2 }).await;
+    assert_eq!(proxy.shop().await.stable.errors, 0);
+    proxy.stop().await;
+}
+
+/// A socket that is closed with bytes unread takes back what it has sent.
+#[tokio::test]
+async fn a_byte_too_many_behind_a_request_costs_none_of_its_answer() {
+    const LENGTH: usize = 2_000_000;
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n");
+    let upstream =
+        RawUpstream::answering_after("hi", answer + &"x".repeat(LENGTH), Then::Keep).await;
+    let proxy = upstream.behind_proxy("", "").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(20_000).unwrap();
+    let mut client = socket.connect(proxy.address).await.unwrap();
+    let post = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
+    client.write_all(post.as_bytes()).await.unwrap();
+    // Now its socket is full, and it is not read from.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    client.write_all(b"\r\n").await.unwrap();
+    let (mut got, mut piece) = (0, vec![0; 64 << 10]);
+    loop {
+        match client.read(&mut piece).await {
+            Ok(0) => break,
+            Ok(count) => got += count,
+            Err(error) => panic!("{got} bytes, then {error}"),
+        }
+        // Its end is behind bytes that it has not read yet.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(got > LENGTH, "{got} bytes");
     proxy.stop().await;
 }

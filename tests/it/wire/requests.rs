@@ -177,11 +177,13 @@ async fn http_1_0_is_served_without_chunks_and_kept_only_where_asked() {
     let proxy = upstream.behind_proxy("", "").await;
     let mut client = RawClient::connect(proxy.address).await;
     for _ in 0..2 {
-        client.send("GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n").await;
+        let expects = "expect: 100-continue\r\nconnection: keep-alive";
+        client.send(format!("GET / HTTP/1.0\r\nhost: a\r\n{expects}\r\n\r\n")).await;
         let answer = client.until("\r\n\r\nok").await;
         assert!(answer.contains("\r\nconnection: keep-alive\r\n"), "{answer}");
     }
     assert!(upstream.only().contains("via: 1.0 serin"));
+    assert!(!upstream.only().contains("expect"), "a 1.0 client expects nothing");
     proxy.stop().await;
 }
 

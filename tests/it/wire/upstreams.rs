@@ -27,6 +27,7 @@ async fn an_answer_that_is_none_is_a_502_and_charged() {
         "HTTP/1.1 200 OK\ncontent-length: 2\n\nok",
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
         "HTTP/1.1 200 OK\r\nx: half a head",
+        "HTTP/1.1 103 Early\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",
         &many,
         &endless,
@@ -34,7 +35,8 @@ async fn an_answer_that_is_none_is_a_502_and_charged() {
     ];
     for answer in table {
         let what = answer.chars().take(60).collect::<String>();
-        let then = if answer.ends_with("half a head") { Then::Close } else { Then::Keep };
+        let breaks_off = answer.ends_with("half a head") || answer.ends_with("Early\r\n\r\n");
+        let then = if breaks_off { Then::Close } else { Then::Keep };
         let upstream = RawUpstream::answering(answer, then).await;
         let proxy = upstream.behind_proxy("", "").await;
         let got = closed_after(proxy.address, LAST_GET).await;

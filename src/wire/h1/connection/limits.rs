@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::{Connection, PROBE_AFTER, State};
+use super::{Connection, PROBE_AFTER, PROBE_EVERY, State};
 use crate::clock;
 use crate::wire::h1::alarm::earliest;
 use crate::wire::h1::framing::Refusal;
@@ -108,9 +108,12 @@ where
         }
         if !is_serving {
             self.hush.get_or_insert_with(clock::now);
-        } else if !self.was_probed && self.asked.is_1_1 && side.outbox.is_empty() {
-            side.outbox.push(Slab::of(PROBE));
-            self.was_probed = true;
+        } else if self.asked.is_1_1 && side.outbox.is_empty() {
+            let now = clock::now();
+            if self.probed.is_none_or(|probed| now - probed >= PROBE_EVERY) {
+                side.outbox.push(Slab::of(PROBE));
+                self.probed = Some(now);
+            }
         }
         !side.io.is_broken()
     }

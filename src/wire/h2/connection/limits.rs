@@ -10,7 +10,7 @@ use tower::Service;
 use super::Connection;
 use crate::clock;
 use crate::wire::h1::alarm::earliest;
-use crate::wire::h1::connection::PROBE_AFTER;
+use crate::wire::h1::connection::PROBE_EVERY;
 use crate::wire::h2::frame::Reason;
 use crate::wire::{Request, Response, Watch};
 
@@ -69,8 +69,13 @@ where
                 true
             }
             Limit::Probe => {
-                self.probe = Some(clock::now() + PROBE_AFTER);
-                !self.side.borrow().io.is_broken()
+                let is_broken = self.side.borrow().io.is_broken();
+                if !is_broken && self.session.is_drained() {
+                    // One that has gone refuses it.
+                    self.session.ping();
+                }
+                self.probe = Some(clock::now() + PROBE_EVERY);
+                !is_broken
             }
             Limit::End | Limit::Stuck => false,
         };
