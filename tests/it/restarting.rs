@@ -229,6 +229,8 @@ async fn a_file_that_may_not_grow_ends_no_proxy() {
     let (blue, green) = (Upstream::start("blue").await, Upstream::start("green").await);
     let dir = folder(&config(&[&blue], &[&green], STICKY, SHORT));
     let serin = Serin::start(dir.path());
+    let state = dir.path().join("state/services/shop.json");
+    eventually("its first state is written", || async { state.exists() }).await;
     let before = serin.limit_files(Some(1));
     serin.ask(&["weight", "shop", "5%"]);
     eventually("the state cannot be written", || async {
@@ -237,7 +239,6 @@ async fn a_file_that_may_not_grow_ends_no_proxy() {
     .await;
     assert_eq!(get(serin.address, "/", &[]).await.status, 200);
     serin.limit_files(before);
-    let state = dir.path().join("state/services/shop.json");
     eventually("it is written", || async {
         fs::read_to_string(&state).is_ok_and(|text| text.contains("\"weight\":\"5%\""))
     })

@@ -20,7 +20,13 @@ pub(super) struct Answer<W> {
     ended: Option<Result<(), Error>>,
     /// What a large body goes through.
     pipe: Option<Pipe>,
+    /// How many bytes the client took.
+    written: usize,
 }
+
+/// What a client has as soon as it was sent: ten segments (RFC 6928). Of more than that it may have
+/// only the beginning.
+const AT_ONCE: usize = 14_600;
 
 /// How an answer is getting on.
 pub(super) enum Progress {
@@ -59,7 +65,13 @@ impl<W: Watch> Answer<W> {
             ended = Some(Ok(()));
         }
         body.bound_idle(piece_limit);
-        Self { body, watch, sent, trailers: asked.trailers, ended, pipe: None }
+        let trailers = asked.trailers;
+        Self { body, watch, sent, trailers, ended, pipe: None, written: 0 }
+    }
+
+    /// Whether the client may be reading it for a while after its last byte was written.
+    pub(super) const fn is_long(&self) -> bool {
+        self.written > AT_ONCE
     }
 
     pub(super) fn poll(&mut self, side: &Shared, cx: &mut Context<'_>) -> Progress {
@@ -88,7 +100,10 @@ impl<W: Watch> Answer<W> {
             let is_last = self.ended == Some(Ok(())) && !self.sent.keep;
             let written = if is_last { client.poll_write_last(cx) } else { client.poll_write(cx) };
             match written {
-                Poll::Ready(Ok(_)) => moved = true,
+                Poll::Ready(Ok(count)) => {
+                    self.written = self.written.saturating_add(count);
+                    moved = true;
+                }
                 Poll::Ready(Err(_)) => return Progress::Gone,
                 Poll::Pending => {
                     drop(client);
@@ -118,6 +133,7 @@ impl<W: Watch> Answer<W> {
             self.pipe = if is_worth_it { Pipe::new() } else { None };
         }
         let pipe = self.pipe.as_mut()?;
+        self.written = usize::MAX;
         loop {
             while !pipe.is_empty() {
                 match pipe.poll_drain(socket, cx) {

@@ -88,7 +88,7 @@ pub(in crate::wire) struct Connection<S: Service<Request>, W> {
     probe: Option<Instant>,
     /// When it was last told something to that end.
     probed: Option<Instant>,
-    /// Whether its answer took more than one turn: it may be reading it for a while.
+    /// Whether it may be reading its answer for a while.
     is_long: bool,
     is_draining: bool,
     is_shut: bool,
@@ -258,7 +258,7 @@ where
     fn begin(&mut self, taken: Taken) -> State {
         let Taken { mut head, framing, asked, is_for_us, .. } = taken;
         (self.since, self.looked_at, self.end) = (None, 0, None);
-        (self.probed, self.is_long) = (None, false);
+        self.probed = None;
         let mut side = self.side.borrow_mut();
         side.inbox.take_if(|slab| slab.is_empty());
         side.begin(framing, self.server.rules.body_bytes);
@@ -335,14 +335,14 @@ where
         let Some(answer) = &mut self.answer else { return Poll::Ready(Err(End::Closed)) };
         let kept = match answer.poll(&self.side, cx) {
             Progress::Waits { moved } => {
-                (self.stuck, self.is_long) = (None, true);
+                self.stuck = None;
                 if moved {
                     self.hush = None;
                 }
                 return self.poll_listener(cx);
             }
             Progress::Stuck { moved } => {
-                (self.hush, self.is_long) = (None, true);
+                self.hush = None;
                 if moved {
                     self.stuck = None;
                 }
@@ -352,7 +352,7 @@ where
             Progress::Gone => return Poll::Ready(Err(End::Closed)),
             Progress::Done { keep } => keep,
         };
-        self.answer = None;
+        self.is_long = self.answer.take().is_some_and(|answer| answer.is_long());
         (self.stuck, self.hush, self.probe) = (None, None, None);
         Poll::Ready(Ok(if kept { State::Idle } else { State::Leaving }))
     }
