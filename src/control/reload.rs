@@ -22,15 +22,15 @@ pub(super) fn merge(live: &Live, service: &config::Service, now_ms: u64) -> Resu
     let before = &live.applied;
     let running = live.state().is_running();
     let frozen = live.frozen(now_ms).is_some();
-    let holds_roles = frozen && (now.stable != live.stable || now.canary != live.canary);
+    // A file that only catches up with a release changes nothing.
+    let has_other_roles = now.stable != live.stable || now.canary != live.canary;
     if now.stable != before.stable || now.canary != before.canary {
         if running {
             return Err(format!(
                 "services.{name}: the file changes `stable` or `canary` while a rollout runs; wait for its end or abort it"
             ));
         }
-        // A file that only catches up with a release changes nothing.
-        if !holds_roles && (now.stable != live.stable || now.canary != live.canary) {
+        if has_other_roles && !frozen {
             merged.stable.clone_from(&now.stable);
             merged.canary.clone_from(&now.canary);
             merged.previous = None;
@@ -82,7 +82,7 @@ pub(super) fn merge(live: &Live, service: &config::Service, now_ms: u64) -> Resu
     if holds_weight {
         merged.applied.weight = before.weight;
     }
-    if holds_roles {
+    if has_other_roles && frozen {
         merged.applied.stable.clone_from(&before.stable);
         merged.applied.canary.clone_from(&before.canary);
     }

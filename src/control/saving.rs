@@ -187,12 +187,7 @@ impl Control {
         let Self { jobs, questions, store, threads, .. } = self;
         // Threads end once they can get no more to do.
         drop((jobs, questions, store));
-        let ended = async {
-            while !threads.iter().all(JoinHandle::is_finished) {
-                tokio::time::sleep(LAST_WRITES / 300).await;
-            }
-        };
-        if tokio::time::timeout(LAST_WRITES, ended).await.is_err() {
+        if !have_ended(&threads, LAST_WRITES).await {
             tracing::warn!("the disk is slow: the state directory is in use a little longer");
         }
     }
@@ -219,6 +214,16 @@ impl Control {
             self.announce(&name, &decision);
         }
     }
+}
+
+/// Waits for at most `limit` until `threads` have ended; tells whether they have.
+pub(super) async fn have_ended(threads: &[JoinHandle<()>], limit: Duration) -> bool {
+    let ended = async {
+        while !threads.iter().all(JoinHandle::is_finished) {
+            tokio::time::sleep(limit / 300).await;
+        }
+    };
+    tokio::time::timeout(limit, ended).await.is_ok()
 }
 
 /// Puts the state in `entry` in place of that of `service`.

@@ -196,8 +196,8 @@ impl Service {
     /// hold a release for ever in silence.
     pub(super) fn observe_anew(&mut self) {
         self.observed = Duration::ZERO;
+        // That hook goes on: it is what makes a name resolve, and is not to be called twice.
         if self.awaited.is_none() || !self.gating.is_deploying() {
-            // That hook goes on: it is what makes a name resolve, and is not to be called twice.
             self.gating = Gating::default();
             self.awaited = None;
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::saving::have_ended;
 use crate::judge::protocol::{END, RESTART_STEP, resume_line, tick_line};
 use crate::judge::{Judge, Tick};
 use tape::Entry;
@@ -128,12 +129,7 @@ impl Recorder {
     pub(super) async fn finish(&mut self) {
         self.queue = None;
         let Some(thread) = self.thread.take() else { return };
-        let written = async {
-            while !thread.is_finished() {
-                tokio::time::sleep(LAST_LINES / 100).await;
-            }
-        };
-        if tokio::time::timeout(LAST_LINES, written).await.is_err() {
+        if !have_ended(&[thread], LAST_LINES).await {
             tracing::warn!("the disk is slow: the last recorded ticks may be lost");
         }
     }

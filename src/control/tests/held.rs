@@ -12,6 +12,14 @@ fn share(world: &World) -> String {
     world.published().weight.to_string()
 }
 
+/// The deadline of a step, and that it is a rollback.
+fn rolls_back_after(world: &World, deadline: Duration) {
+    let mut control = world.control();
+    let shop = control.services.get_mut("shop").unwrap();
+    let plan = &mut shop.live.rollout.as_mut().unwrap().plan;
+    (plan.deadline, plan.on_inconclusive) = (deadline, OnInconclusive::Rollback);
+}
+
 const FREEZE: Action = Action::Freeze { until_ms: None };
 
 #[test]
@@ -60,13 +68,7 @@ fn a_move_does_not_outlive_what_it_was_decided_on() {
 fn a_deadline_that_passes_in_a_freeze_is_not_forgotten() {
     let mut world = World::new();
     world.reach_first_step("v2");
-    {
-        let mut control = world.control();
-        let shop = control.services.get_mut("shop").unwrap();
-        let plan = &mut shop.live.rollout.as_mut().unwrap().plan;
-        plan.deadline = Duration::ZERO;
-        plan.on_inconclusive = OnInconclusive::Rollback;
-    }
+    rolls_back_after(&world, Duration::ZERO);
     world.act(FREEZE);
     world.tick();
     assert_eq!(world.state(), "step");
@@ -155,13 +157,7 @@ fn a_name_that_the_hook_deploy_makes_resolve_does_not_call_it_again() {
 fn an_observation_that_begins_anew_again_and_again_meets_the_deadline_all_the_same() {
     let mut world = World::new();
     world.reach_first_step("v2");
-    {
-        let mut control = world.control();
-        let shop = control.services.get_mut("shop").unwrap();
-        let plan = &mut shop.live.rollout.as_mut().unwrap().plan;
-        plan.deadline = Duration::from_secs(2);
-        plan.on_inconclusive = OnInconclusive::Rollback;
-    }
+    rolls_back_after(&world, Duration::from_secs(2));
     for _ in 0..25 {
         // As control does when the canary's name leads elsewhere.
         world.control().services.get_mut("shop").unwrap().observe_anew();

@@ -101,8 +101,7 @@ async fn a_bad_canary_keeps_its_users_until_stable_is_back() {
     let back = clock::now();
     let found = stage.rolled_back().await;
     assert_eq!(found.decision.reason, "err", "{}", found.decision.words);
-    // What stable did while it was dead is forgotten after 10 s; a busy machine needs longer.
-    assert!(back.elapsed() < Duration::from_secs(30), "{:?}", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(15), "{:?}", back.elapsed());
     println!(
         "faulting: bad, and stable dead: {} after {:.1?}",
         found.decision.words,
